@@ -1,0 +1,64 @@
+// Package extent is the port of bulk storage: sealed chunks, written once, found
+// again by a place. Every driver passes package extenttest.
+package extent
+
+import (
+	"context"
+	"errors"
+
+	"github.com/coffer-storage/coffer/internal/crypt"
+)
+
+var (
+	// ErrNotFound is returned for a place that does not exist (any more).
+	ErrNotFound = errors.New("extent: no such place")
+	// ErrFull refuses a write because the disk is nearly full.
+	ErrFull = errors.New("extent: no space left")
+)
+
+// Class says whether an extent carries the second (infrastructure) layer.
+type Class uint8
+
+const (
+	Single Class = 1 // chunks as they come: CFC1
+	Double Class = 2 // CFX1 around them
+)
+
+// Place says where a chunk lies. It is the driver's and goes into the chunk row:
+// extent id (16), offset (u64), length (u64).
+type Place struct {
+	Extent [16]byte
+	Offset uint64
+	Length uint64
+}
+
+// Info describes one extent.
+type Info struct {
+	ID     [16]byte
+	Class  Class
+	Size   int64 // bytes on disk
+	Shared bool  // holds many chunks
+	Open   bool  // still taking chunks, or being written
+}
+
+// Store holds extents. All methods are safe in parallel.
+type Store interface {
+	// Create begins one chunk of exactly size sealed bytes. Large chunks get an
+	// extent of their own, small ones a range of a shared extent.
+	Create(ctx context.Context, class Class, size int64) (Writer, error)
+	// ReadAt fills p from the chunk at place, at off. Short reads are errors.
+	ReadAt(place Place, p []byte, off int64) error
+	// Remove unlinks a whole extent. Places in it fail from then on.
+	Remove(id [16]byte) error
+	// List calls f for every extent there is.
+	List(f func(Info) error) error
+	Close() error
+}
+
+// Writer takes the bytes of one chunk in order. Commit or Abort is required.
+type Writer interface {
+	Write(crypt.Sealed) error
+	// Commit makes the chunk durable (file and directory) and returns its place.
+	Commit() (Place, error)
+	Abort()
+}
