@@ -1,0 +1,77 @@
+// Package access says who a caller is and what he may do.
+//
+// wire/auth establishes the Caller: it checks signatures, times, addresses and the
+// protocol, and merges a stored policy into the SAS. The services then ask Allow with
+// what the operation needs, so that no handler can forget it:
+//
+//	anonymous       only what the public access of the container gives: read blobs, or read and list
+//	shared key      everything on its own account
+//	account SAS     services (ss), resource types (srt) and permissions (sp) must all fit
+//	service SAS     the signed blob or container, and permissions (sp)
+//
+// Every refusal has the kind that the service answers with; see Allow.
+package access
+
+import (
+	"net/netip"
+	"time"
+
+	"github.com/coffer-storage/coffer/internal/name"
+)
+
+// Kind says how a caller was authenticated. The zero value is nobody in particular.
+type Kind uint8
+
+const (
+	Anonymous Kind = iota
+	SharedKey
+	SharedKeyLite
+	AccountSAS
+	ServiceSAS
+)
+
+var kindNames = [...]string{"Anonymous", "SharedKey", "SharedKeyLite", "AccountSAS", "ServiceSAS"}
+
+func (k Kind) String() string {
+	if int(k) < len(kindNames) {
+		return kindNames[k]
+	}
+	return "Unknown"
+}
+
+// Caller is who makes a request, as wire/auth established it. The zero Caller, and a
+// nil one, is anonymous.
+type Caller struct {
+	Kind      Kind
+	Account   name.Account // whose key signed
+	SAS       *SAS         // for AccountSAS and ServiceSAS
+	Secure    bool         // the request came over TLS
+	IP        netip.Addr
+	RequestID string
+}
+
+// SAS is a shared access signature after its signature was checked.
+type SAS struct {
+	Permissions        string // sp
+	Services           string // ss, account SAS
+	ResourceTypes      string // srt, account SAS
+	Resource           string // sr, service SAS: b, c, bs, bv, d
+	Container          string
+	Blob               string
+	Snapshot           string
+	Start, Expiry      time.Time
+	IP                 *IPRange // sip
+	HTTPSOnly          bool     // spr=https
+	Identifier         string   // si: stored access policy
+	Version            string   // sv
+	EncryptionScope    string   // ses
+	CacheControl       string   // rscc
+	ContentDisposition string   // rscd
+	ContentEncoding    string   // rsce
+	ContentLanguage    string   // rscl
+	ContentType        string   // rsct
+	SignatureHash      string   // SHA-256 of the signature, for logs
+}
+
+// IPRange is a range of addresses, both ends included.
+type IPRange struct{ From, To netip.Addr }
