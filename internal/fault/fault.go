@@ -97,6 +97,8 @@ const (
 	Exists      // the named thing is there already
 	NotAllowed  // the state forbids the operation
 
+	UnauthorizedBlobOverwrite // a SAS that may only create meets an existing blob: 403
+
 	KindCount // number of kinds; not a kind
 )
 
