@@ -1,0 +1,68 @@
+# What a developer runs. `make test` needs nothing but Go and the module proxy.
+GO      ?= go
+TOOL    := $(GO) -C tools tool
+FIPS    := GOFIPS140=v1.0.0
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
+LDFLAGS := -s -w -X main.version=$(VERSION)
+TARGETS := linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64 windows/arm64
+
+.PHONY: all build test check format vet staticcheck tidy cross race fips interop long bench fuzz clean
+
+all: build
+
+build: ## the released binary: no cgo
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/coffer ./cmd/coffer
+
+test: ## every test, under 10 minutes on 2 cores
+	$(GO) test -timeout 10m ./...
+
+check: format vet staticcheck tidy cross race ## what CI demands of a commit
+
+format:
+	@out=$$(gofmt -l $$(git ls-files --cached --others --exclude-standard '*.go')); \
+	if [ -n "$$out" ]; then echo "gofmt wants to change:"; echo "$$out"; exit 1; fi
+
+vet:
+	$(GO) vet ./...
+
+staticcheck: bin/staticcheck
+	bin/staticcheck ./...
+
+bin/staticcheck: tools/go.mod tools/go.sum
+	$(GO) -C tools build -o ../bin/staticcheck honnef.co/go/tools/cmd/staticcheck
+
+tidy:
+	$(GO) mod tidy -diff
+
+cross: ## the program for every platform it is made for
+	@set -e; for t in $(TARGETS); do \
+		echo "build $$t"; \
+		CGO_ENABLED=0 GOOS=$${t%/*} GOARCH=$${t#*/} $(GO) build -o /dev/null ./cmd/coffer; \
+	done
+
+race: ## -short: heavy tests with at most 50 points; includes the architecture test
+	$(GO) test -race -short -timeout 15m ./...
+
+fips: ## the frozen validated module, and its tests in FIPS mode
+	$(FIPS) CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/coffer-fips ./cmd/coffer
+	$(FIPS) GODEBUG=fips140=on $(GO) test -short -timeout 10m ./...
+
+interop: ## official SDKs and tools against a built server
+	./interop/run.sh
+
+bench:
+	./bench/run.sh
+
+long: ## full sizes, no result from the cache
+	COFFER_LONG=1 $(GO) test -count=1 -timeout 3h ./...
+
+FUZZTIME ?= 30s
+fuzz: ## every fuzz target in turn
+	@set -e; for p in $$($(GO) list ./...); do \
+		for f in $$($(GO) test -list '^Fuzz' $$p | grep '^Fuzz' || true); do \
+			echo "fuzz $$p $$f"; $(GO) test -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME) $$p; \
+		done; \
+	done
+
+clean:
+	rm -rf bin
