@@ -35,6 +35,18 @@ func Random(n int) Key {
 	return New(b)
 }
 
+// Fill makes a key of n bytes that f writes into protected memory directly. An error of
+// f is returned as it is, without a key.
+func Fill(n int, f func([]byte) error) (Key, error) {
+	m, free := alloc(n)
+	if err := f(m); err != nil {
+		clear(m)
+		free(m)
+		return Key{}, err
+	}
+	return Key{&handle{b: m, free: free}}, nil
+}
+
 // Use lends the bytes to f under a read lock; f must not keep them and does no I/O.
 // After Destroy it returns ErrDestroyed, never zeros.
 func (k Key) Use(f func([]byte) error) error {

@@ -1,0 +1,45 @@
+package segment
+
+import "sync"
+
+// batch is how many sealed bytes are read or emitted at once, at least one segment:
+// small segments would otherwise cost a system call each.
+const batch = 256 << 10
+
+// perBatch is the number of segments in one batch.
+func perBatch(lg uint8) int64 {
+	return max(1, batch/(int64(1)<<lg+SegOverhead))
+}
+
+// pool lends buffers. They are not cleared: ciphertext needs it not, and freed plaintext
+// is a stated limit of the threat model.
+type pool struct {
+	size int
+	p    sync.Pool
+}
+
+var (
+	sealedPool = pool{size: HeaderSize + batch} // sealed bytes
+	plainPool  = pool{size: 64 << 10}           // plaintext
+)
+
+// get returns an empty buffer with room for n bytes.
+func (l *pool) get(n int) *[]byte {
+	if n > l.size { // segments above 64 KiB, which nobody writes: no pool for them
+		b := make([]byte, 0, n)
+		return &b
+	}
+	if b, ok := l.p.Get().(*[]byte); ok {
+		*b = (*b)[:0]
+		return b
+	}
+	b := make([]byte, 0, l.size)
+	return &b
+}
+
+// put gives a buffer back. Nothing may use it afterwards.
+func (l *pool) put(b *[]byte) {
+	if cap(*b) == l.size {
+		l.p.Put(b)
+	}
+}
