@@ -1,0 +1,125 @@
+package wire
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"net/http"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/coffer-storage/coffer/internal/fault"
+)
+
+const (
+	bom          = "\ufeff"
+	declaration  = `<?xml version="1.0" encoding="utf-8"?>`
+	maxDetail    = 1024 // bytes of one detail value in an answer
+	errorTime    = "2006-01-02T15:04:05.0000000Z"
+	contentXML   = "application/xml"
+	maxErrorBody = 16 << 10
+)
+
+// secretHeaders are never told back, however wrong they are.
+var secretHeaders = []string{"authorization", "x-ms-encryption-key", "x-ms-source-encryption-key", "x-ms-copy-source", "x-ms-copy-source-authorization"}
+
+// Classify turns what can go wrong around a handler, and comes without a kind, into an
+// error that has one.
+func Classify(err error) error {
+	if _, ok := errors.AsType[*fault.Error](err); ok {
+		return err
+	}
+	kind := fault.Internal
+	switch {
+	case errors.Is(err, context.Canceled):
+		kind = fault.Canceled
+	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, os.ErrDeadlineExceeded):
+		kind = fault.Timeout
+	}
+	return fault.New("wire", "", kind, err)
+}
+
+// WriteError answers r with err, in XML. It must be called before anything of an answer
+// was written.
+func WriteError(w *Response, r *Request, err error) {
+	err = Classify(err)
+	e, _ := errors.AsType[*fault.Error](err)
+	entry := Lookup(e.Kind)
+	if entry.ContainerCode != "" && r.Target.IsContainerPath() && r.Query.Get("restype") == "container" {
+		entry.Code, entry.Message = entry.ContainerCode, entry.ContainerMessage
+	}
+	w.code = entry.Code
+	h := w.Header()
+	for _, name := range []string{"Content-Length", "Content-Type", "Content-Range", "Content-MD5", "Content-Encoding", "Cache-Control", "Content-Disposition", "Content-Language"} {
+		h.Del(name)
+	}
+	h.Set(HeaderErrorCode, entry.Code)
+	if r.Method == http.MethodHead || entry.Status == http.StatusNotModified {
+		w.WriteHeader(entry.Status)
+		return
+	}
+	body := errorBody(entry, e.Details, r)
+	h.Set("Content-Type", contentXML)
+	h.Set("Content-Length", strconv.Itoa(len(body)))
+	w.WriteHeader(entry.Status)
+	w.Write(body)
+}
+
+func errorBody(entry Entry, details []fault.Detail, r *Request) []byte {
+	var b bytes.Buffer
+	x := NewWriter(&b)
+	x.Start("Error")
+	x.Elem("Code", entry.Code)
+	x.Elem("Message", entry.Message+"\nRequestId:"+r.ID+"\nTime:"+r.Received.UTC().Format(errorTime))
+	if !hidesDetails(entry) {
+		for _, d := range safeDetails(details) {
+			if b.Len()+x.Buffered()+len(d.Value) > maxErrorBody {
+				break
+			}
+			x.Elem(d.Name, d.Value)
+		}
+	}
+	x.End()
+	x.Flush() // a bytes.Buffer does not fail
+	return b.Bytes()
+}
+
+// safeDetails bounds the details and takes out the values of secret headers.
+func safeDetails(ds []fault.Detail) []fault.Detail {
+	secret := false
+	for _, d := range ds {
+		for _, s := range secretHeaders {
+			secret = secret || d.Name == "HeaderName" && strings.EqualFold(d.Value, s)
+		}
+	}
+	out := make([]fault.Detail, 0, len(ds))
+	for _, d := range ds {
+		if secret && d.Name == "HeaderValue" {
+			continue
+		}
+		if len(d.Value) > maxDetail {
+			d.Value = d.Value[:maxDetail]
+		}
+		out = append(out, d)
+	}
+	return out
+}
+
+// SetCommon sets the headers that every answer has.
+func SetCommon(w http.ResponseWriter, r *Request, server string) {
+	h := w.Header()
+	h.Set("Server", server)
+	h.Set(HeaderRequestID, r.ID)
+	h.Set("Date", r.Received.UTC().Format(http.TimeFormat))
+	if r.ClientRequestID != "" {
+		h.Set(HeaderClientRequestID, r.ClientRequestID)
+	}
+	if r.Version != "" {
+		h.Set(HeaderVersion, string(r.Version))
+	}
+}
+
+// Time formats t as headers and lists do.
+func Time(t time.Time) string { return t.UTC().Format(http.TimeFormat) }
