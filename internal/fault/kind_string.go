@@ -81,12 +81,17 @@ func _() {
 	_ = x[Exists-70]
 	_ = x[NotAllowed-71]
 	_ = x[UnauthorizedBlobOverwrite-72]
-	_ = x[KindCount-73]
+	_ = x[TokenRefused-73]
+	_ = x[EmptyMetadataKey-74]
+	_ = x[OutOfRangeInput-75]
+	_ = x[UnsupportedQuery-76]
+	_ = x[InvalidBlobTier-77]
+	_ = x[KindCount-78]
 }
 
-const _Kind_name = "InternalInvalidInputInvalidURIInvalidHeaderValueMissingRequiredHeaderInvalidQueryParameterOutOfRangeQueryParameterMissingQueryParameterInvalidResourceNameInvalidMetadataMetadataTooLargeInvalidXMLDocumentInvalidXMLNodeValueInvalidBlobOrBlockInvalidBlockIDInvalidBlockListBlockListTooLongBlockCountExceededRequestBodyTooLargeContentLengthMismatchMissingContentLengthInvalidRangeInvalidMD5MD5MismatchCRC64MismatchInvalidCRC64MD5AndCRC64UnsupportedHeaderUnsupportedVerbUnsupportedOperationUnsupportedVersionRangeTooLargeForHashAuthenticationFailedInvalidAuthenticationInfoNoAuthenticationAuthorizationFailurePermissionMismatchResourceTypeMismatchServiceMismatchProtocolMismatchSourceIPMismatchInsufficientAccountPublicAccessNotPermittedAccountNotFoundResourceNotFoundContainerNotFoundContainerAlreadyExistsContainerBeingDeletedBlobNotFoundBlobAlreadyExistsInvalidBlobTypeConditionNotMetNotModifiedUnsatisfiableConditionMultipleConditionsLeaseNotPresentEncryptionNotHonouredUsesCustomerSpecifiedEncryptionDoesNotUseCustomerSpecifiedEncryptionCustomerSpecifiedEncryptionMismatchKeyGoneCorruptFullBusyTimeoutUnavailableCanceledKeyStoreRollbackNewerFormatExistsNotAllowedUnauthorizedBlobOverwriteKindCount"
+const _Kind_name = "InternalInvalidInputInvalidURIInvalidHeaderValueMissingRequiredHeaderInvalidQueryParameterOutOfRangeQueryParameterMissingQueryParameterInvalidResourceNameInvalidMetadataMetadataTooLargeInvalidXMLDocumentInvalidXMLNodeValueInvalidBlobOrBlockInvalidBlockIDInvalidBlockListBlockListTooLongBlockCountExceededRequestBodyTooLargeContentLengthMismatchMissingContentLengthInvalidRangeInvalidMD5MD5MismatchCRC64MismatchInvalidCRC64MD5AndCRC64UnsupportedHeaderUnsupportedVerbUnsupportedOperationUnsupportedVersionRangeTooLargeForHashAuthenticationFailedInvalidAuthenticationInfoNoAuthenticationAuthorizationFailurePermissionMismatchResourceTypeMismatchServiceMismatchProtocolMismatchSourceIPMismatchInsufficientAccountPublicAccessNotPermittedAccountNotFoundResourceNotFoundContainerNotFoundContainerAlreadyExistsContainerBeingDeletedBlobNotFoundBlobAlreadyExistsInvalidBlobTypeConditionNotMetNotModifiedUnsatisfiableConditionMultipleConditionsLeaseNotPresentEncryptionNotHonouredUsesCustomerSpecifiedEncryptionDoesNotUseCustomerSpecifiedEncryptionCustomerSpecifiedEncryptionMismatchKeyGoneCorruptFullBusyTimeoutUnavailableCanceledKeyStoreRollbackNewerFormatExistsNotAllowedUnauthorizedBlobOverwriteTokenRefusedEmptyMetadataKeyOutOfRangeInputUnsupportedQueryInvalidBlobTierKindCount"
 
-var _Kind_index = [...]uint16{0, 8, 20, 30, 48, 69, 90, 114, 135, 154, 169, 185, 203, 222, 240, 254, 270, 286, 304, 323, 344, 364, 376, 386, 397, 410, 422, 433, 450, 465, 485, 503, 523, 543, 568, 584, 604, 622, 642, 657, 673, 689, 708, 732, 747, 763, 780, 802, 823, 835, 852, 867, 882, 893, 915, 933, 948, 969, 1000, 1037, 1072, 1079, 1086, 1090, 1094, 1101, 1112, 1120, 1128, 1136, 1147, 1153, 1163, 1188, 1197}
+var _Kind_index = [...]uint16{0, 8, 20, 30, 48, 69, 90, 114, 135, 154, 169, 185, 203, 222, 240, 254, 270, 286, 304, 323, 344, 364, 376, 386, 397, 410, 422, 433, 450, 465, 485, 503, 523, 543, 568, 584, 604, 622, 642, 657, 673, 689, 708, 732, 747, 763, 780, 802, 823, 835, 852, 867, 882, 893, 915, 933, 948, 969, 1000, 1037, 1072, 1079, 1086, 1090, 1094, 1101, 1112, 1120, 1128, 1136, 1147, 1153, 1163, 1188, 1200, 1216, 1231, 1247, 1262, 1271}
 
 func (i Kind) String() string {
 	idx := int(i) - 0

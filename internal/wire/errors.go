@@ -38,6 +38,10 @@ var table = [fault.KindCount]Entry{
 	// "specifed" is how the service spells it.
 	fault.InvalidResourceName: {Status: 400, Code: "InvalidResourceName", Message: "The specifed resource name contains invalid characters."},
 	fault.InvalidMetadata:     {Status: 400, Code: "InvalidMetadata", Message: "The specified metadata is invalid. It includes characters that are not permitted."},
+	fault.EmptyMetadataKey:    {Status: 400, Code: "EmptyMetadataKey", Message: "The key for one of the metadata key-value pairs is empty."},
+	fault.OutOfRangeInput:     {Status: 400, Code: "OutOfRangeInput", Message: "The specified resource name length is not within the permissible limits."},
+	fault.UnsupportedQuery:    {Status: 400, Code: "UnsupportedQueryParameter", Message: "One of the query parameters specified in the request URI is not supported."},
+	fault.InvalidBlobTier:     {Status: 400, Code: "InvalidHeaderValue", Message: textHeaderFormat},
 	fault.MetadataTooLarge:    {Status: 400, Code: "MetadataTooLarge", Message: "The size of the specified metadata exceeds the maximum size permitted."},
 	fault.InvalidXMLDocument:  {Status: 400, Code: "InvalidXmlDocument", Message: "XML specified is not syntactically valid."},
 	fault.InvalidXMLNodeValue: {Status: 400, Code: "InvalidXmlNodeValue", Message: "The value for one of the XML nodes is not in the correct format."},
@@ -76,6 +80,9 @@ var table = [fault.KindCount]Entry{
 	fault.SourceIPMismatch:          {Status: 403, Code: "AuthorizationSourceIPMismatch", Message: "This request is not authorized to perform this operation using this source IP."},
 	fault.InsufficientAccount:       {Status: 403, Code: "InsufficientAccountPermissions", Message: "The account being accessed does not have sufficient permissions to execute this operation."},
 	fault.PublicAccessNotPermitted:  {Status: 409, Code: "PublicAccessNotPermitted", Message: "Public access is not permitted on this storage account."},
+
+	fault.TokenRefused:              {Status: 401, Code: "InvalidAuthenticationInfo", Message: textChallenge},
+	fault.UnauthorizedBlobOverwrite: {Status: 403, Code: "UnauthorizedBlobOverwrite", Message: "This request is not authorized to perform blob overwrites."},
 
 	// In the cloud an unknown account is a name that DNS does not have; there is no code for it.
 	fault.AccountNotFound:        {Status: 404, Code: "ResourceNotFound", Message: "The specified resource does not exist."},
