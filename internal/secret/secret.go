@@ -1,50 +1,71 @@
 // Package secret keeps key bytes off the heap and out of logs, errors and dumps.
+//
+// Keys live in an arena of pages of their own, between guard pages: on Linux memory that
+// even the kernel does not map (memfd_secret), else locked pages that core dumps and
+// children leave out; on other Unix systems locked pages; elsewhere the heap. What the
+// system granted shows in Status. Many keys share a page, so ten thousand of them fit
+// in the usual limit of locked memory.
+//
+// The limits are stated in spec/threat-model.md: ciphers keep key schedules on the heap, stacks
+// move, and freed heap memory is not wiped.
 package secret
 
 import (
 	"crypto/rand"
 	"errors"
+	"fmt"
+	"io"
 	"log/slog"
+	"runtime"
 	"sync"
 )
 
 // ErrDestroyed is returned by Use after Destroy.
 var ErrDestroyed = errors.New("secret: key was destroyed")
 
-// Key is a symmetric key. Copies share the same bytes; the zero Key holds none.
+// Key is a symmetric key. Copies share the same bytes; the zero Key holds none. A key
+// that nothing refers to any more is wiped as by Destroy, some time later.
 type Key struct{ h *handle }
 
 type handle struct {
-	mu   sync.RWMutex
-	b    []byte // nil after Destroy
-	free func([]byte)
+	mu      sync.RWMutex // held for reading while the bytes are used
+	b       []byte       // nil after Destroy
+	cell    cell
+	cleanup runtime.Cleanup
 }
 
 // New moves b into protected memory and wipes b.
 func New(b []byte) Key {
-	m, free := alloc(len(b))
-	copy(m, b)
+	k := newKey(len(b))
+	copy(k.h.b, b)
 	clear(b)
-	return Key{&handle{b: m, free: free}}
+	return k
 }
 
 // Random makes a key of n random bytes.
 func Random(n int) Key {
-	b := make([]byte, n)
-	rand.Read(b)
-	return New(b)
+	k := newKey(n)
+	rand.Read(k.h.b)
+	return k
 }
 
 // Fill makes a key of n bytes that f writes into protected memory directly. An error of
 // f is returned as it is, without a key.
 func Fill(n int, f func([]byte) error) (Key, error) {
-	m, free := alloc(n)
-	if err := f(m); err != nil {
-		clear(m)
-		free(m)
+	k := newKey(n)
+	if err := f(k.h.b); err != nil {
+		k.Destroy()
 		return Key{}, err
 	}
-	return Key{&handle{b: m, free: free}}, nil
+	return k, nil
+}
+
+// newKey makes a key of n zero bytes.
+func newKey(n int) Key {
+	c := keys.alloc(n)
+	h := &handle{b: c.bytes(n), cell: c}
+	h.cleanup = runtime.AddCleanup(h, cell.release, c)
+	return Key{h}
 }
 
 // Use lends the bytes to f under a read lock; f must not keep them and does no I/O.
@@ -72,12 +93,14 @@ func (k Key) Destroy() {
 	k.h.mu.Lock()
 	defer k.h.mu.Unlock()
 	if k.h.b != nil {
-		clear(k.h.b)
-		k.h.free(k.h.b)
 		k.h.b = nil
+		k.h.cleanup.Stop()
+		k.h.cell.release()
 	}
 }
 
-func (Key) String() string       { return "secret.Key(hidden)" }
-func (Key) GoString() string     { return "secret.Key(hidden)" }
-func (Key) LogValue() slog.Value { return slog.StringValue("hidden") }
+func (Key) String() string               { return "secret.Key(hidden)" }
+func (Key) GoString() string             { return "secret.Key(hidden)" }
+func (Key) LogValue() slog.Value         { return slog.StringValue("hidden") }
+func (Key) Format(s fmt.State, _ rune)   { io.WriteString(s, "secret.Key(hidden)") }
+func (Key) MarshalText() ([]byte, error) { return []byte("hidden"), nil }
