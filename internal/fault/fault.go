@@ -104,6 +104,7 @@ const (
 	OutOfRangeInput  // a name of a length that is not permitted
 	UnsupportedQuery // a query parameter that we do not honour and must not ignore; Detail: QueryParameterName
 	InvalidBlobTier  // an access tier that is none
+	CORSRefused      // preflight without a rule that fits: 403
 
 	KindCount // number of kinds; not a kind
 )

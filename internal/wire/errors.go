@@ -84,6 +84,8 @@ var table = [fault.KindCount]Entry{
 	fault.TokenRefused:              {Status: 401, Code: "InvalidAuthenticationInfo", Message: textChallenge},
 	fault.UnauthorizedBlobOverwrite: {Status: 403, Code: "UnauthorizedBlobOverwrite", Message: "This request is not authorized to perform blob overwrites."},
 
+	fault.CORSRefused: {Status: 403, Code: "CorsPreflightFailure", Message: "CORS not enabled or no matching rule found for this request."},
+
 	// In the cloud an unknown account is a name that DNS does not have; there is no code for it.
 	fault.AccountNotFound:        {Status: 404, Code: "ResourceNotFound", Message: "The specified resource does not exist."},
 	fault.ResourceNotFound:       {Status: 404, Code: "ResourceNotFound", Message: "The specified resource does not exist."},

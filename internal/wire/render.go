@@ -22,6 +22,13 @@ const (
 	maxErrorBody = 16 << 10
 )
 
+// keptHeaders are the headers that an error answer keeps of those already set.
+var keptHeaders = map[string]bool{
+	"server": true, "date": true, "vary": true, "www-authenticate": true, "content-range": true,
+	HeaderRequestID: true, HeaderClientRequestID: true, HeaderVersion: true,
+	"access-control-allow-origin": true, "access-control-expose-headers": true, "access-control-allow-credentials": true,
+}
+
 // secretHeaders are never told back, however wrong they are.
 var secretHeaders = []string{"authorization", "x-ms-encryption-key", "x-ms-source-encryption-key", "x-ms-copy-source", "x-ms-copy-source-authorization"}
 
@@ -47,15 +54,17 @@ func WriteError(w *Response, r *Request, err error) {
 	err = Classify(err)
 	e, _ := errors.AsType[*fault.Error](err)
 	entry := Lookup(e.Kind)
-	if entry.ContainerCode != "" && r.Target.IsContainerPath() && r.Query.Get("restype") == "container" {
+	if entry.ContainerCode != "" && r.Target.IsContainerPath() && strings.EqualFold(r.Query.Get("restype"), "container") {
 		entry.Code, entry.Message = entry.ContainerCode, entry.ContainerMessage
 	}
 	w.code = entry.Code
 	h := w.Header()
-	for _, name := range []string{"Content-Length", "Content-Type", "Content-Range", "Content-MD5", "Content-Encoding", "Cache-Control", "Content-Disposition", "Content-Language"} {
-		h.Del(name)
+	for name := range h { // a handler may have begun to describe an answer that now does not come
+		if !keptHeaders[strings.ToLower(name)] {
+			delete(h, name)
+		}
 	}
-	h.Set(HeaderErrorCode, entry.Code)
+	SetHeader(h, HeaderErrorCode, entry.Code)
 	if r.Method == http.MethodHead || entry.Status == http.StatusNotModified {
 		w.WriteHeader(entry.Status)
 		return
@@ -99,8 +108,12 @@ func safeDetails(ds []fault.Detail) []fault.Detail {
 		if secret && d.Name == "HeaderValue" {
 			continue
 		}
-		if len(d.Value) > maxDetail {
-			d.Value = d.Value[:maxDetail]
+		limit := maxDetail
+		if d.Name == "AuthenticationErrorDetail" { // has the text that was signed
+			limit = 8 * maxDetail
+		}
+		if len(d.Value) > limit {
+			d.Value = d.Value[:limit]
 		}
 		out = append(out, d)
 	}
@@ -111,14 +124,21 @@ func safeDetails(ds []fault.Detail) []fault.Detail {
 func SetCommon(w http.ResponseWriter, r *Request, server string) {
 	h := w.Header()
 	h.Set("Server", server)
-	h.Set(HeaderRequestID, r.ID)
 	h.Set("Date", r.Received.UTC().Format(http.TimeFormat))
+	SetHeader(h, HeaderRequestID, r.ID)
 	if r.ClientRequestID != "" {
-		h.Set(HeaderClientRequestID, r.ClientRequestID)
+		SetHeader(h, HeaderClientRequestID, r.ClientRequestID)
 	}
 	if r.Version != "" {
-		h.Set(HeaderVersion, string(r.Version))
+		SetHeader(h, HeaderVersion, string(r.Version))
 	}
+}
+
+// SetHeader sets a header in the spelling given. net/http would write "X-Ms-Version" and
+// "Etag"; case does not matter to a client that follows the rules, but not all do.
+func SetHeader(h http.Header, name, value string) {
+	delete(h, http.CanonicalHeaderKey(name))
+	h[name] = []string{value}
 }
 
 // Time formats t as headers and lists do.

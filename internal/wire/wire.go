@@ -45,6 +45,8 @@ type Request struct {
 	Version         Version
 	Operation       string // name in the route table, once it is known
 	Caller          *access.Caller
+	KeyName         string // key that protects what was read or written, once it is known
+	KeyVersion      uint64
 
 	body *Body
 }
