@@ -1,0 +1,273 @@
+// Package account keeps the storage accounts: who they are and their two shared keys.
+//
+//	table account    key = name   SYS: id, created, protector, flags, ids of the keys
+//	                              META part: the two keys, under a data key of the store
+//
+// An account is the owner of everything in it: its id is in every row key and its
+// system key seals every row. Creating one therefore begins in the key store (system
+// key and account KEK) and ends with the row. A crash between leaves keys that nobody
+// uses, and nothing else.
+//
+// Look-ups are cached for a minute at most; a change made here is seen at once.
+package account
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/base64"
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/coffer-storage/coffer/internal/extent"
+	"github.com/coffer-storage/coffer/internal/fault"
+	"github.com/coffer-storage/coffer/internal/keys"
+	"github.com/coffer-storage/coffer/internal/meta"
+	"github.com/coffer-storage/coffer/internal/name"
+	"github.com/coffer-storage/coffer/internal/object"
+)
+
+// The account of emulator connection strings. Its key is published and protects
+// nothing; the server offers it where only the own machine can reach it.
+const (
+	DefaultName name.Account = "devstoreaccount1"
+	DefaultKey               = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
+)
+
+const (
+	keySize    = 64  // bytes of a key that we make
+	maxKeySize = 256 // bytes of a key that is given
+)
+
+// Info describes an account.
+type Info struct {
+	ID          keys.ID
+	Name        name.Account
+	Created     time.Time
+	Protector   keys.Protector
+	Double      bool // second encryption layer
+	AllowPublic bool // containers may be made public
+	Default     bool // the well-known account of the emulators
+}
+
+// Class is the extent class of the account's content.
+func (i Info) Class() extent.Class {
+	if i.Double {
+		return extent.Double
+	}
+	return extent.Single
+}
+
+// Options are the settings of a Service. The zero value is ready to use.
+type Options struct {
+	Now func() time.Time // nil is time.Now
+}
+
+// Ring is what accounts need of the key store; *keys.Ring has it.
+type Ring interface {
+	AddOwner(ctx context.Context, owner keys.ID) error
+}
+
+// Service keeps the accounts. All methods are safe in parallel.
+type Service struct {
+	store *object.Store
+	ring  Ring
+	now   func() time.Time
+	cache cache
+
+	creating sync.Mutex // one Create at a time, so that no name gets two sets of keys
+}
+
+// New makes a Service over an open store.
+func New(store *object.Store, ring Ring, o Options) *Service {
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	return &Service{store: store, ring: ring, now: o.Now}
+}
+
+// Create makes an account with the given keys; a nil key is drawn at random. It
+// answers Exists if the name is taken.
+func (s *Service) Create(ctx context.Context, n name.Account, given [2][]byte) (Info, error) {
+	return s.create(ctx, n, given, false)
+}
+
+// EnsureDefault returns the default account and makes it when it is not there. Its
+// second key is random.
+func (s *Service) EnsureDefault(ctx context.Context) (Info, error) {
+	info, err := s.Get(ctx, DefaultName)
+	if !fault.Is(err, fault.AccountNotFound) {
+		return info, err
+	}
+	first, err := base64.StdEncoding.DecodeString(DefaultKey)
+	if err != nil {
+		return Info{}, fault.New("account.EnsureDefault", "", fault.Internal, err)
+	}
+	return s.create(ctx, DefaultName, [2][]byte{first, nil}, true)
+}
+
+func (s *Service) create(ctx context.Context, n name.Account, given [2][]byte, isDefault bool) (Info, error) {
+	const op = "account.Create"
+	if _, err := name.ParseAccount(string(n)); err != nil {
+		return Info{}, err
+	}
+	pair, err := newPair(given)
+	if err != nil {
+		return Info{}, fault.New(op, string(n), fault.InvalidInput, err)
+	}
+	defer pair.clear()
+	s.creating.Lock()
+	defer s.creating.Unlock()
+	switch _, err := s.read(ctx, n); {
+	case err == nil:
+		return Info{}, fault.New(op, string(n), fault.Exists, nil)
+	case !errors.Is(err, meta.ErrNotFound):
+		return Info{}, edge(op, n, err)
+	}
+
+	info := Info{ID: keys.NewID(), Name: n, Created: s.now().UTC(), AllowPublic: true, Default: isDefault}
+	info.Protector = keys.AccountProtector(info.ID)
+	if err := s.ring.AddOwner(ctx, info.ID); err != nil {
+		return Info{}, edge(op, n, err)
+	}
+	if err := s.store.Mirror(ctx); err != nil {
+		return Info{}, edge(op, n, err)
+	}
+	if err := s.insert(ctx, info, pair); err != nil {
+		return Info{}, edge(op, n, err)
+	}
+	s.cache.forget(n)
+	return info, nil
+}
+
+// insert writes the row of a new account.
+func (s *Service) insert(ctx context.Context, info Info, pair *pair) error {
+	sealed, err := s.seal(pair)
+	if err != nil {
+		return err
+	}
+	defer sealed.dek.Close()
+	return s.store.Update(ctx, func(tx *object.Tx) error {
+		_, err := tx.Get(object.Account, s.store.StoreID(), []byte(info.Name))
+		if err == nil {
+			return fault.New("account.Create", string(info.Name), fault.Exists, nil)
+		}
+		if !errors.Is(err, meta.ErrNotFound) {
+			return err
+		}
+		r := &object.Row{Owner: s.store.StoreID(), Class: extent.Single}
+		info.encode(r)
+		return s.putKeys(tx, info.Name, r, sealed)
+	})
+}
+
+// Get returns the account of that name, or AccountNotFound.
+func (s *Service) Get(ctx context.Context, n name.Account) (Info, error) {
+	e, err := s.lookup(ctx, n)
+	if err != nil {
+		return Info{}, err
+	}
+	return e.info, nil
+}
+
+// List returns all accounts in the order of their names.
+func (s *Service) List(ctx context.Context) ([]Info, error) {
+	var list []Info
+	err := s.store.View(ctx, func(tx *object.Tx) error {
+		list = nil
+		return tx.Scan(object.Account, s.store.StoreID(), nil, nil, false, func(k []byte, r *object.Row) (bool, error) {
+			info, err := decodeInfo(name.Account(k), r)
+			list = append(list, info)
+			return true, err
+		})
+	})
+	if err != nil {
+		return nil, edge("account.List", "", err)
+	}
+	return list, nil
+}
+
+// Delete removes an account. Unless forced it must have no containers (NotAllowed).
+// What it holds is released by blob.Collect; its keys stay in the key store until
+// they are destroyed by command.
+func (s *Service) Delete(ctx context.Context, n name.Account, force bool) error {
+	const op = "account.Delete"
+	err := s.store.Update(meta.WithReclaim(ctx), func(tx *object.Tx) error {
+		r, err := tx.Get(object.Account, s.store.StoreID(), []byte(n))
+		if err != nil {
+			return err
+		}
+		info, err := decodeInfo(n, r)
+		if err != nil {
+			return err
+		}
+		if !force {
+			if err := empty(tx, info); err != nil {
+				return err
+			}
+		}
+		if err := Drop(tx, s.store.StoreID(), DroppedAccount, info.ID, info.ID); err != nil {
+			return err
+		}
+		tx.Delete(object.Account, []byte(n))
+		return nil
+	})
+	s.cache.forget(n)
+	return edge(op, n, err)
+}
+
+func empty(tx *object.Tx, info Info) error {
+	lo := info.ID[:]
+	return tx.Scan(object.Container, info.ID, lo, After(lo), false, func([]byte, *object.Row) (bool, error) {
+		return false, fault.New("account.Delete", string(info.Name), fault.NotAllowed, errors.New("the account has containers"))
+	})
+}
+
+// Check makes the transaction depend on the account's being there: it fails with
+// AccountNotFound when the account was deleted, whatever a cache says.
+func (s *Service) Check(tx *object.Tx, info Info) error {
+	r, err := tx.Get(object.Account, s.store.StoreID(), []byte(info.Name))
+	if err != nil {
+		return edge("account.Check", info.Name, err)
+	}
+	now, err := decodeInfo(info.Name, r)
+	if err != nil {
+		return edge("account.Check", info.Name, err)
+	}
+	if now.ID != info.ID {
+		return fault.New("account.Check", string(info.Name), fault.AccountNotFound, nil)
+	}
+	return nil
+}
+
+// edge turns what the store answers into the fault of this package's callers.
+func edge(op string, n name.Account, err error) error {
+	if err == nil {
+		return nil
+	}
+	if e, ok := errors.AsType[*fault.Error](err); ok {
+		return e
+	}
+	kind := fault.Internal
+	switch {
+	case errors.Is(err, meta.ErrNotFound):
+		kind = fault.AccountNotFound
+	case errors.Is(err, meta.ErrFull):
+		kind = fault.Full
+	case errors.Is(err, meta.ErrConflict):
+		kind = fault.Busy
+	case errors.Is(err, meta.ErrFailed), errors.Is(err, meta.ErrClosed):
+		kind = fault.Unavailable
+	case errors.Is(err, context.Canceled):
+		kind = fault.Canceled
+	case errors.Is(err, context.DeadlineExceeded):
+		kind = fault.Timeout
+	}
+	return fault.New(op, string(n), kind, err)
+}
+
+func random() []byte {
+	b := make([]byte, keySize)
+	rand.Read(b)
+	return b
+}
