@@ -16,6 +16,12 @@ var (
 	ErrFull = errors.New("extent: no space left")
 )
 
+// OwnSize is the sealed size from which a chunk gets an extent of its own.
+const OwnSize = 1 << 20
+
+// SharedSize is the most that a shared extent grows to.
+const SharedSize = 64 << 20
+
 // Class says whether an extent carries the second (infrastructure) layer.
 type Class uint8
 
@@ -36,7 +42,7 @@ type Place struct {
 type Info struct {
 	ID     [16]byte
 	Class  Class
-	Size   int64 // bytes on disk
+	Size   int64 // bytes that it takes
 	Shared bool  // holds many chunks
 	Open   bool  // still taking chunks, or being written
 }
@@ -48,6 +54,8 @@ type Store interface {
 	Create(ctx context.Context, class Class, size int64) (Writer, error)
 	// ReadAt fills p from the chunk at place, at off. Short reads are errors.
 	ReadAt(place Place, p []byte, off int64) error
+	// Stat describes one extent, or returns ErrNotFound.
+	Stat(id [16]byte) (Info, error)
 	// Remove unlinks a whole extent. Places in it fail from then on.
 	Remove(id [16]byte) error
 	// List calls f for every extent there is.
@@ -57,6 +65,10 @@ type Store interface {
 
 // Writer takes the bytes of one chunk in order. Commit or Abort is required.
 type Writer interface {
+	// Extent is the extent that the chunk goes to. It counts as Open until Commit or
+	// Abort returns, so that its id can be noted before.
+	Extent() [16]byte
+	// Write takes the next bytes. Their memory may be used again when it returns.
 	Write(crypt.Sealed) error
 	// Commit makes the chunk durable (file and directory) and returns its place.
 	Commit() (Place, error)

@@ -1,6 +1,8 @@
 package object
 
 import (
+	"cmp"
+	"slices"
 	"time"
 
 	"github.com/coffer-storage/coffer/internal/crypt/envelope"
@@ -8,13 +10,16 @@ import (
 	"github.com/coffer-storage/coffer/internal/keys"
 )
 
+// FirstField is the lowest tag that a service may use in Row.Fields.
+const FirstField = 32
+
 // PartKind says what a part of a row is.
 type PartKind uint8
 
 // Kinds of parts.
 const (
 	PartMeta   PartKind = 1 // user metadata, VALUE-1 under the first DEK
-	PartInline PartKind = 2 // a CFC1 chunk
+	PartInline PartKind = 2 // a CFC1 chunk, in the row of that chunk
 )
 
 // Part is a sealed part of a row. It is opaque: copied byte for byte, it still opens.
@@ -66,44 +71,97 @@ type Row struct {
 	DEKs    []DEKEntry   // at most 255; META is sealed under the first
 	Parts   []Part
 	CPKHash []byte           // SHA-256 of the customer-provided key, or nil
-	Fields  []envelope.Field // the service's own, tags from 32 on, ascending
+	Fields  []envelope.Field // the service's own, tags from FirstField on, ascending
 
-	pieces []Piece // content, when it is short
-	names  []keys.ID
-	mapped mapping // content, when it is in map rows
-	origin origin
+	pieces []Piece    // content, when it is short
+	base   uint64     // where pieces begin, in map rows
+	mapped mapping    // content, when it is in map rows
+	chunk  *chunkInfo // in table chunk
+
+	origin string          // key in meta that the row was read from
+	wraps  map[wrapID]bool // wraps that it held then
 }
 
-// Get returns the first value of the field tag, or nil. An empty field is not nil.
-func (r *Row) Get(tag byte) []byte { panic("soon") }
-
-// All returns the values of a repeated field in their order.
-func (r *Row) All(tag byte) [][]byte { panic("soon") }
-
-// Set replaces the field tag by values; without values it is removed.
-func (r *Row) Set(tag byte, values ...[]byte) { panic("soon") }
-
-// Length is the length of the content.
-func (r *Row) Length() int64 { panic("soon") }
-
-// PieceCount is the number of pieces of the content.
-func (r *Row) PieceCount() int { panic("soon") }
-
-// Part returns the part of that kind.
-func (r *Row) Part(k PartKind) (Part, bool) { panic("soon") }
-
-// SetPart replaces the part of p's kind, or adds it. A zero Sealed removes it.
-func (r *Row) SetPart(p Part) { panic("soon") }
-
+// mapping names the map rows of a long content. The zero value is none.
 type mapping struct {
 	id     keys.ID
 	length int64
-	count  int
+	count  int // pieces
 }
 
-// origin is where a row was read from, and which wraps it held then.
-type origin struct {
-	table Table
-	key   string
-	wraps map[string]bool
+// wrapID names one wrap: a data key under a version of a KEK.
+type wrapID struct{ dek, kref keys.ID }
+
+// Get returns the first value of the field tag, or nil.
+func (r *Row) Get(tag byte) []byte {
+	for _, f := range r.Fields {
+		if f.Tag == tag {
+			return f.Value
+		}
+	}
+	return nil
+}
+
+// All returns the values of a repeated field in their order.
+func (r *Row) All(tag byte) [][]byte {
+	var vs [][]byte
+	for _, f := range r.Fields {
+		if f.Tag == tag {
+			vs = append(vs, f.Value)
+		}
+	}
+	return vs
+}
+
+// Set replaces the field tag by values; without values it is removed.
+func (r *Row) Set(tag byte, values ...[]byte) {
+	fs := slices.DeleteFunc(slices.Clone(r.Fields), func(f envelope.Field) bool { return f.Tag == tag })
+	for _, v := range values {
+		fs = append(fs, envelope.Field{Tag: tag, Value: v})
+	}
+	slices.SortStableFunc(fs, func(a, b envelope.Field) int { return cmp.Compare(a.Tag, b.Tag) })
+	r.Fields = fs
+}
+
+// Length is the length of the content.
+func (r *Row) Length() int64 {
+	if r.mapped.count > 0 {
+		return r.mapped.length
+	}
+	var n int64
+	for _, p := range r.pieces {
+		n += p.Length
+	}
+	return n
+}
+
+// PieceCount is the number of pieces of the content.
+func (r *Row) PieceCount() int { return max(r.mapped.count, len(r.pieces)) }
+
+// Part returns the part of that kind.
+func (r *Row) Part(k PartKind) (Part, bool) {
+	for _, p := range r.Parts {
+		if p.Kind == k {
+			return p, true
+		}
+	}
+	return Part{}, false
+}
+
+// SetPart replaces the part of p's kind, or adds it. Without sealed bytes it removes it.
+func (r *Row) SetPart(p Part) {
+	ps := slices.DeleteFunc(slices.Clone(r.Parts), func(q Part) bool { return q.Kind == p.Kind })
+	if len(p.Sealed) > 0 {
+		ps = append(ps, p)
+	}
+	r.Parts = ps
+}
+
+// DEK returns the entry with that id.
+func (r *Row) DEK(id keys.ID) (DEKEntry, bool) {
+	i := slices.IndexFunc(r.DEKs, func(e DEKEntry) bool { return e.ID == id })
+	if i < 0 {
+		return DEKEntry{}, false
+	}
+	return r.DEKs[i], true
 }

@@ -2,11 +2,13 @@ package object
 
 import (
 	"context"
-	"io"
+	"errors"
 	"log/slog"
 	"time"
 
+	"github.com/coffer-storage/coffer/internal/crypt/envelope"
 	"github.com/coffer-storage/coffer/internal/extent"
+	"github.com/coffer-storage/coffer/internal/fault"
 	"github.com/coffer-storage/coffer/internal/keys"
 	"github.com/coffer-storage/coffer/internal/meta"
 )
@@ -28,90 +30,123 @@ type Options struct {
 	OnCorrupt func(Damage)
 }
 
-// Damage is something that did not authenticate. It names no user data.
+// Damage is something that did not authenticate. It names no user data: a service that
+// knows the row can name it.
 type Damage struct {
 	Table string
-	Key   string // hexadecimal
-	Chunk keys.ID
+	Key   string  // hexadecimal, of the row
+	Chunk keys.ID // when a chunk is damaged
 	Err   error
 }
 
 // Store is the barrier. All methods are safe in parallel.
-type Store struct{}
+type Store struct {
+	meta    meta.Store
+	extents extent.Store
+	ring    *keys.Ring
+	now     func() time.Time
+	log     *slog.Logger
+	id      keys.ID
+
+	onCorrupt func(Damage)
+	sample    uint64
+
+	salter   envelope.Salter // of SYS
+	opened   envelope.Cache  // AEADs of SYS and META that were opened
+	deks     *dekCache
+	held     *holds
+	counters counters
+	deferred deferrals
+}
 
 // New opens the store and sets the protector rows from the key store.
-func New(ctx context.Context, o Options) (*Store, error) { panic("soon") }
+func New(ctx context.Context, o Options) (*Store, error) {
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	if o.OnCorrupt == nil {
+		o.OnCorrupt = func(Damage) {}
+	}
+	if o.VerifyOneIn <= 0 {
+		o.VerifyOneIn = 64
+	}
+	s := &Store{
+		meta:      o.Meta,
+		extents:   o.Extents,
+		ring:      o.Ring,
+		now:       o.Now,
+		log:       o.Logger,
+		id:        o.Ring.StoreID(),
+		onCorrupt: o.OnCorrupt,
+		sample:    uint64(o.VerifyOneIn),
+		deks:      newDEKCache(o.Now),
+		held:      newHolds(),
+	}
+	if err := s.Mirror(ctx); err != nil {
+		return nil, err
+	}
+	return s, nil
+}
 
-// Close zeroes the cached keys.
-func (s *Store) Close() {}
+// Close zeroes the cached keys. It closes neither ports nor ring.
+func (s *Store) Close() { s.deks.clear() }
 
 // StoreID is the id of the store, owner of its own rows.
-func (s *Store) StoreID() keys.ID { panic("soon") }
+func (s *Store) StoreID() keys.ID { return s.id }
 
-// Mirror sets the protector rows from the key store: after every change of a protector
-// or KEK.
-func (s *Store) Mirror(ctx context.Context) error { panic("soon") }
-
-// View runs f over one snapshot. Chunks that f finds are not removed while it runs; a
+// View runs f over one snapshot. Content that f finds is not removed while it runs; a
 // Reader opened in f keeps its own afterwards.
-func (s *Store) View(ctx context.Context, f func(*Tx) error) error { panic("soon") }
-
-// Update runs f in a serializable transaction. f may run several times.
-func (s *Store) Update(ctx context.Context, f func(*Tx) error) error { panic("soon") }
-
-// Tx is a transaction, or in View a snapshot. It is used by one goroutine, in f only.
-type Tx struct{}
-
-func (tx *Tx) Get(t Table, owner keys.ID, key []byte) (*Row, error) { panic("soon") }
-func (tx *Tx) Put(t Table, key []byte, r *Row) error                { panic("soon") }
-func (tx *Tx) Delete(t Table, key []byte)                           { panic("soon") }
-func (tx *Tx) DeleteRange(t Table, lo, hi []byte)                   { panic("soon") }
-func (tx *Tx) Scan(t Table, owner keys.ID, lo, hi []byte, reverse bool, f func(key []byte, r *Row) (bool, error)) error {
-	panic("soon")
-}
-func (tx *Tx) Wrap(d *DEK) (DEKEntry, error)                       { panic("soon") }
-func (tx *Tx) Attach(c *Content) ([]Ref, error)                    { panic("soon") }
-func (tx *Tx) SetPieces(r *Row, ps []Piece) error                  { panic("soon") }
-func (tx *Tx) Pieces(r *Row, f func(Piece) (bool, error)) error    { panic("soon") }
-func (tx *Tx) Release(r *Row, keep func(chunk keys.ID) bool) error { panic("soon") }
-func (tx *Tx) ReleaseRefs(owner keys.ID, refs []Ref) error         { panic("soon") }
-
-// DEK is an opened data key.
-type DEK struct{}
-
-func (d *DEK) ID() keys.ID               { panic("soon") }
-func (d *DEK) Owner() keys.ID            { panic("soon") }
-func (d *DEK) Protector() keys.Protector { panic("soon") }
-func (d *DEK) Close()                    { panic("soon") }
-
-func (s *Store) NewDEK(owner keys.ID, p keys.Protector) (*DEK, error)                 { panic("soon") }
-func (s *Store) OpenDEK(ctx context.Context, owner keys.ID, e DEKEntry) (*DEK, error) { panic("soon") }
-func (s *Store) SealMeta(d *DEK, p keys.Protector, plaintext []byte) (Part, error)    { panic("soon") }
-func (s *Store) OpenMeta(ctx context.Context, r *Row) ([]byte, error)                 { panic("soon") }
-
-// Content is sealed and durable, and no row names it yet.
-type Content struct {
-	DEK    *DEK
-	Length int64
+func (s *Store) View(ctx context.Context, f func(*Tx) error) error {
+	defer s.Hold()()
+	return classify("object.View", s.meta.View(ctx, func(r meta.Reader) error {
+		return f(&Tx{s: s, r: r})
+	}))
 }
 
-// Discard gives up a content that was not committed.
-func (c *Content) Discard() { panic("soon") }
-
-func (s *Store) Write(ctx context.Context, d *DEK, class extent.Class, length int64, src io.Reader) (*Content, error) {
-	panic("soon")
+// Update runs f in a serializable transaction; on return it is durable. f may run
+// several times and must have no other effects.
+func (s *Store) Update(ctx context.Context, f func(*Tx) error) error {
+	var last *Tx
+	err := s.meta.Update(ctx, func(m meta.Tx) error {
+		last = &Tx{s: s, r: m, w: m}
+		return f(last)
+	})
+	if err == nil {
+		for _, c := range last.attached {
+			c.committed()
+		}
+		s.counters.InlineRows.Add(last.inlineRows)
+	}
+	return classify("object.Update", err)
 }
-func (s *Store) Hold() (release func())                                          { panic("soon") }
-func (s *Store) Open(ctx context.Context, r *Row, off, n int64) (*Reader, error) { panic("soon") }
 
-// Reader reads a range of a content.
-type Reader struct{}
-
-func (r *Reader) WriteTo(w io.Writer) (int64, error) { panic("soon") }
-func (r *Reader) Close() error                       { panic("soon") }
-
-// Protection says how a content is protected.
-type Protection struct{}
-
-func (s *Store) Describe(ctx context.Context, r *Row) (Protection, error) { panic("soon") }
-func (s *Store) Sweep(ctx context.Context, p keys.Protector) error        { panic("soon") }
+// classify turns an error of a port into a fault. Faults, meta.ErrNotFound and what the
+// services return from their transactions go through as they are.
+func classify(op string, err error) error {
+	if err == nil {
+		return nil
+	}
+	if _, ok := errors.AsType[*fault.Error](err); ok {
+		return err
+	}
+	for _, c := range []struct {
+		err  error
+		kind fault.Kind
+	}{
+		{meta.ErrFull, fault.Full},
+		{extent.ErrFull, fault.Full},
+		{meta.ErrConflict, fault.Busy},
+		{meta.ErrFailed, fault.Unavailable},
+		{meta.ErrClosed, fault.Unavailable},
+		{context.DeadlineExceeded, fault.Timeout},
+		{context.Canceled, fault.Canceled},
+	} {
+		if errors.Is(err, c.err) {
+			return fault.New(op, "", c.kind, err)
+		}
+	}
+	return err
+}

@@ -1,0 +1,321 @@
+package object
+
+import (
+	"context"
+	"errors"
+	"io"
+	"slices"
+
+	"github.com/coffer-storage/coffer/internal/crypt/segment"
+	"github.com/coffer-storage/coffer/internal/extent"
+	"github.com/coffer-storage/coffer/internal/keys"
+)
+
+// collectExtents looks at every extent in which something died.
+func (s *Store) collectExtents(ctx context.Context) (total Collected, err error) {
+	if err := s.noteDead(ctx, s.held.takeSuspects()); err != nil {
+		return total, err
+	}
+	var lo []byte
+	for {
+		ids, err := s.deadFrom(ctx, lo)
+		if err != nil || len(ids) == 0 {
+			return total, err
+		}
+		for _, id := range ids {
+			c, err := s.collectExtent(ctx, id)
+			total.add(c)
+			if err != nil {
+				return total, err
+			}
+		}
+		lo = append(slices.Clone(ids[len(ids)-1][:]), 0)
+	}
+}
+
+// noteDead writes dead rows.
+func (s *Store) noteDead(ctx context.Context, ids [][16]byte) error {
+	for batch := range slices.Chunk(ids, collectRows) {
+		err := s.Update(ctx, func(tx *Tx) error {
+			for _, id := range batch {
+				if err := tx.markDead(id); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *Store) deadFrom(ctx context.Context, lo []byte) (ids [][16]byte, err error) {
+	err = s.View(ctx, func(tx *Tx) error {
+		ids = ids[:0]
+		return tx.Scan(Dead, s.id, lo, nil, false, func(key []byte, _ *Row) (bool, error) {
+			if len(key) == 16 {
+				ids = append(ids, [16]byte(key))
+			}
+			return len(ids) < collectRows, nil
+		})
+	})
+	return ids, err
+}
+
+// collectExtent unlinks an extent without living chunks, empties one that is mostly
+// dead, and leaves one alone that is not, or that is in use.
+func (s *Store) collectExtent(ctx context.Context, id [16]byte) (c Collected, err error) {
+	info, err := s.extents.Stat(id)
+	if errors.Is(err, extent.ErrNotFound) {
+		return c, s.forgetDead(ctx, id) // unlinked by a run that was cut off
+	}
+	if err != nil {
+		return c, err
+	}
+	if info.Open || s.held.busy(id) {
+		c.Deferred++
+		return c, nil
+	}
+	// Nothing goes into it any more, so this snapshot has all that will ever live there.
+	living, err := s.living(ctx, id)
+	if err != nil {
+		return c, err
+	}
+	var live int64
+	for _, p := range living {
+		live += int64(p.place.Length)
+	}
+	switch {
+	case len(living) == 0:
+		return s.unlink(ctx, id, info)
+	case live*2 >= info.Size:
+		return c, s.forgetIfHalf(ctx, id, info.Size)
+	}
+	for _, p := range living {
+		moved, err := s.move(ctx, info.Class, p)
+		if err != nil {
+			return c, err
+		}
+		if moved {
+			c.Moved++
+		} else {
+			c.Deferred++
+		}
+	}
+	// The next pass unlinks it, when those who read from it now have finished.
+	return c, nil
+}
+
+// living returns the chunks that live in an extent.
+func (s *Store) living(ctx context.Context, id [16]byte) (ps []placed, err error) {
+	err = s.View(ctx, func(tx *Tx) error {
+		ps, err = tx.living(id)
+		return err
+	})
+	return ps, err
+}
+
+func (tx *Tx) living(id [16]byte) (ps []placed, err error) {
+	err = tx.Scan(Place, tx.s.id, id[:], prefixEnd(id[:]), false, func(key []byte, r *Row) (bool, error) {
+		p, err := parsePlaced(key, r)
+		ps = append(ps, p)
+		return true, err
+	})
+	return ps, err
+}
+
+// prefixEnd is the upper end of the keys that begin with p, or nil if there is none.
+func prefixEnd(p []byte) []byte {
+	end := slices.Clone(p)
+	for i := len(end) - 1; i >= 0; i-- {
+		if end[i]++; end[i] != 0 {
+			return end[:i+1]
+		}
+	}
+	return nil
+}
+
+// unlink removes an extent that no row names. A fence that goes up after the look does
+// not mind: its checkpoint is younger than the rows, so it does not name it either.
+func (s *Store) unlink(ctx context.Context, id [16]byte, info extent.Info) (c Collected, err error) {
+	if _, err := s.held.quiesce(ctx); err != nil {
+		return c, err
+	}
+	up, err := s.fenced(ctx)
+	if err != nil {
+		return c, err
+	}
+	if up || s.held.busy(id) {
+		c.Deferred++
+		return c, nil
+	}
+	if err := s.extents.Remove(id); err != nil && !errors.Is(err, extent.ErrNotFound) {
+		return c, err
+	}
+	c.Extents, c.Bytes = 1, info.Size
+	return c, s.forgetDead(ctx, id)
+}
+
+func (s *Store) forgetDead(ctx context.Context, id [16]byte) error {
+	return s.Update(ctx, func(tx *Tx) error {
+		tx.Delete(Dead, id[:])
+		return nil
+	})
+}
+
+// forgetIfHalf takes an extent off the list while half of it lives. Its next death puts
+// it there again; one that comes at the same time conflicts with this transaction.
+func (s *Store) forgetIfHalf(ctx context.Context, id [16]byte, size int64) error {
+	return s.Update(ctx, func(tx *Tx) error {
+		ps, err := tx.living(id)
+		if err != nil {
+			return err
+		}
+		var live int64
+		for _, p := range ps {
+			live += int64(p.place.Length)
+		}
+		if live*2 >= size {
+			tx.Delete(Dead, id[:])
+		}
+		return nil
+	})
+}
+
+// move copies the ciphertext of a chunk to another extent. It needs no key.
+func (s *Store) move(ctx context.Context, class extent.Class, p placed) (moved bool, err error) {
+	info, err := s.chunkAt(ctx, p)
+	if err != nil || info == nil {
+		return err == nil, err // died meanwhile: as good as moved
+	}
+	if info.state == ChunkQuarantined {
+		return false, nil
+	}
+	w, err := s.extents.Create(ctx, class, int64(info.stored))
+	if err != nil {
+		return false, err
+	}
+	to := w.Extent()
+	s.held.count(s.held.pending, to, +1)
+	defer s.held.count(s.held.pending, to, -1)
+	src := io.NewSectionReader(placeReader{s.extents, p.place}, 0, int64(info.stored))
+	crc, err := segment.AdoptStream(src, int64(info.stored), w.Write)
+	if err != nil || crc != info.crc {
+		w.Abort()
+		s.held.suspected(to)
+		if err != nil && !errors.Is(err, segment.ErrFormat) {
+			return false, err
+		}
+		return false, s.damagedAt(ctx, p)
+	}
+	place, err := w.Commit()
+	if err != nil {
+		s.held.suspected(to)
+		return false, err
+	}
+	s.counters.MovedBytes.Add(int64(info.stored))
+	err = s.Update(ctx, func(tx *Tx) error { return tx.rePlace(p, place) })
+	if err != nil {
+		s.held.suspected(to)
+	}
+	return err == nil, err
+}
+
+// chunkAt reads the chunk row of a place, or nil when the chunk is not there any more.
+func (s *Store) chunkAt(ctx context.Context, p placed) (info *chunkInfo, err error) {
+	err = s.View(ctx, func(tx *Tx) error {
+		info = nil
+		r, err := tx.Get(Chunk, p.owner, chunkKey(p.owner, p.chunk))
+		if err != nil {
+			return notFoundIsNil(err)
+		}
+		if r.chunk.place == p.place {
+			info = r.chunk
+		}
+		return nil
+	})
+	return info, err
+}
+
+// rePlace gives a chunk its new place, if it lives where it was.
+func (tx *Tx) rePlace(p placed, to extent.Place) error {
+	key := chunkKey(p.owner, p.chunk)
+	r, err := tx.Get(Chunk, p.owner, key)
+	if err := notFoundIsNil(err); err != nil {
+		return err
+	}
+	if err != nil || r.chunk.place != p.place {
+		return tx.markDead(to.Extent) // the copy is garbage
+	}
+	r.chunk.place = to
+	if err := tx.Put(Chunk, key, r); err != nil {
+		return err
+	}
+	tx.Delete(Place, placeKey(p.place, p.owner, p.chunk))
+	return tx.putPlace(to, p.owner, p.chunk)
+}
+
+// damagedAt handles a chunk that cannot be moved because it is damaged: it stays where
+// it is, and its extent stays too.
+func (s *Store) damagedAt(ctx context.Context, p placed) error {
+	s.report(p.owner, p.chunk, segment.ErrFormat)
+	return s.quarantine(ctx, p.owner, p.chunk)
+}
+
+// FindOrphans goes over all extents and notes those that no row names: written before a
+// crash that came before their commit. Collect removes them. It returns how many.
+func (s *Store) FindOrphans(ctx context.Context) (n int, err error) {
+	var batch [][16]byte
+	check := func() error {
+		orphans, err := s.orphans(ctx, batch)
+		batch = batch[:0]
+		if err != nil {
+			return err
+		}
+		n += len(orphans)
+		return s.noteDead(ctx, orphans)
+	}
+	err = s.extents.List(func(i extent.Info) error {
+		if i.Open || s.held.busy(i.ID) {
+			return ctx.Err()
+		}
+		if batch = append(batch, i.ID); len(batch) == collectRows {
+			return check()
+		}
+		return ctx.Err()
+	})
+	if err == nil {
+		err = check()
+	}
+	return n, classify("object.FindOrphans", err)
+}
+
+// orphans returns those of ids without a place row.
+func (s *Store) orphans(ctx context.Context, ids [][16]byte) (orphans [][16]byte, err error) {
+	err = s.View(ctx, func(tx *Tx) error {
+		orphans = orphans[:0]
+		for _, id := range ids {
+			used := false
+			err := tx.r.Scan(Place.key(id[:]), Place.end(prefixEnd(id[:])), false, func(_, _ []byte) (bool, error) {
+				used = true
+				return false, nil
+			})
+			if err != nil {
+				return err
+			}
+			if !used {
+				orphans = append(orphans, id)
+			}
+		}
+		return nil
+	})
+	return orphans, err
+}
+
+// report tells of a damaged chunk.
+func (s *Store) report(owner, chunk keys.ID, err error) {
+	s.counters.Quarantined.Add(1)
+	s.onCorrupt(Damage{Table: Chunk.Name, Key: hexKey(chunkKey(owner, chunk)), Chunk: chunk, Err: err})
+}
