@@ -9,7 +9,7 @@ import (
 
 // Resource types of an account SAS (srt).
 const (
-	AnyType   byte = 0 // any of the three
+	AnyType   byte = '*' // any of the three will do
 	Service   byte = 's'
 	Container byte = 'c'
 	Object    byte = 'o'
@@ -33,7 +33,7 @@ type Need struct {
 	Container   name.Container
 	Blob        name.Blob
 	Snapshot    string
-	KeyOnly     bool   // no SAS is enough
+	KeyOnly     bool // no SAS is enough
 	// Anonymous is the least public access that lets anybody do it; PublicNone: nobody.
 	Anonymous Public
 	// Public is what the container grants, PublicNone when there is no such container.

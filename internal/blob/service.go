@@ -2,109 +2,188 @@ package blob
 
 import (
 	"context"
+	"errors"
 	"io"
+	"time"
 
 	"github.com/coffer-storage/coffer/internal/access"
+	"github.com/coffer-storage/coffer/internal/account"
+	"github.com/coffer-storage/coffer/internal/fault"
+	"github.com/coffer-storage/coffer/internal/meta"
 	"github.com/coffer-storage/coffer/internal/name"
+	"github.com/coffer-storage/coffer/internal/object"
 )
 
+// Options are the settings of a Service. The zero value is ready to use.
+type Options struct {
+	Now func() time.Time // nil is time.Now
+	// StagingLife is how long staged blocks are kept after the last one; 0 is 7 days.
+	StagingLife time.Duration
+}
+
 // Service is the Blob service. All methods are safe in parallel.
-type Service struct{}
-
-// Download is an open read. Close is required.
-type Download struct {
-	Properties
-	Off, N     int64
-	RangeMD5   []byte
-	RangeCRC64 []byte
+type Service struct {
+	store       *object.Store
+	accounts    *account.Service
+	now         func() time.Time
+	stamp       stamper
+	stagingLife time.Duration
+	collector   collector
 }
 
-// WriteTo streams exactly N authenticated bytes.
-func (d *Download) WriteTo(w io.Writer) (int64, error) { panic("soon") }
-
-// Close releases what the read holds.
-func (d *Download) Close() error { panic("soon") }
-
-func (s *Service) PutBlob(ctx context.Context, c *access.Caller, ref Ref, o PutOptions) (Written, error) {
-	panic("soon")
-}
-func (s *Service) PutBlock(ctx context.Context, c *access.Caller, ref Ref, o BlockOptions) (Written, error) {
-	panic("soon")
-}
-func (s *Service) PutBlockList(ctx context.Context, c *access.Caller, ref Ref, o ListOptions) (Written, error) {
-	panic("soon")
-}
-func (s *Service) GetBlockList(ctx context.Context, c *access.Caller, ref Ref, w Which, cond Conditions) (BlockList, error) {
-	panic("soon")
-}
-func (s *Service) Open(ctx context.Context, c *access.Caller, ref Ref, o ReadOptions) (*Download, error) {
-	panic("soon")
-}
-func (s *Service) GetProperties(ctx context.Context, c *access.Caller, ref Ref, cond Conditions) (Properties, error) {
-	panic("soon")
-}
-func (s *Service) GetMetadata(ctx context.Context, c *access.Caller, ref Ref, cond Conditions) (Properties, error) {
-	panic("soon")
-}
-func (s *Service) SetMetadata(ctx context.Context, c *access.Caller, ref Ref, m Metadata, cond Conditions) (Written, error) {
-	panic("soon")
-}
-func (s *Service) SetHTTPHeaders(ctx context.Context, c *access.Caller, ref Ref, h Headers, cond Conditions) (Written, error) {
-	panic("soon")
-}
-func (s *Service) Delete(ctx context.Context, c *access.Caller, ref Ref, o DeleteOptions) error {
-	panic("soon")
-}
-func (s *Service) List(ctx context.Context, c *access.Caller, account name.Account, container name.Container, o ListBlobsOptions) (BlobPage, error) {
-	panic("soon")
-}
-func (s *Service) CreateContainer(ctx context.Context, c *access.Caller, account name.Account, container name.Container, o ContainerOptions) (Written, error) {
-	panic("soon")
-}
-func (s *Service) GetContainer(ctx context.Context, c *access.Caller, account name.Account, container name.Container, cond Conditions) (ContainerProperties, error) {
-	panic("soon")
-}
-func (s *Service) SetContainerMetadata(ctx context.Context, c *access.Caller, account name.Account, container name.Container, m Metadata, cond Conditions) (Written, error) {
-	panic("soon")
-}
-func (s *Service) GetContainerACL(ctx context.Context, c *access.Caller, account name.Account, container name.Container, cond Conditions) (ACL, error) {
-	panic("soon")
-}
-func (s *Service) SetContainerACL(ctx context.Context, c *access.Caller, account name.Account, container name.Container, o ACLOptions) (Written, error) {
-	panic("soon")
-}
-func (s *Service) DeleteContainer(ctx context.Context, c *access.Caller, account name.Account, container name.Container, cond Conditions) error {
-	panic("soon")
-}
-func (s *Service) ListContainers(ctx context.Context, c *access.Caller, account name.Account, o ListContainersOptions) (ContainerPage, error) {
-	panic("soon")
-}
-func (s *Service) GetServiceProperties(ctx context.Context, c *access.Caller, account name.Account) (ServiceProperties, error) {
-	panic("soon")
-}
-func (s *Service) SetServiceProperties(ctx context.Context, c *access.Caller, account name.Account, p ServiceProperties) error {
-	panic("soon")
-}
-func (s *Service) GetStats(ctx context.Context, c *access.Caller, account name.Account) (Stats, error) {
-	panic("soon")
-}
-func (s *Service) GetAccountInfo(ctx context.Context, c *access.Caller, account name.Account) (AccountInfo, error) {
-	panic("soon")
+// New makes the service over an open store.
+func New(store *object.Store, accounts *account.Service, o Options) *Service {
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.StagingLife == 0 {
+		o.StagingLife = 7 * 24 * time.Hour
+	}
+	return &Service{store: store, accounts: accounts, now: o.Now, stamp: stamper{now: o.Now}, stagingLife: o.StagingLife}
 }
 
-// Policy returns a stored access policy of a container, for wire/auth, which merges
-// it into a SAS before there is a Caller.
-func (s *Service) Policy(ctx context.Context, account name.Account, container name.Container, id string) (Policy, error) {
-	panic("soon")
+// What the operations ask of their callers.
+var (
+	needRead       = access.Need{Type: access.Object, Permissions: "r", Anonymous: access.PublicBlob}
+	needCreate     = access.Need{Type: access.Object, Permissions: "cw"} // w alone may overwrite: see overwrite
+	needWrite      = access.Need{Type: access.Object, Permissions: "w"}
+	needDelete     = access.Need{Type: access.Object, Permissions: "d"}
+	needList       = access.Need{Type: access.Container, Permissions: "l", Anonymous: access.PublicContainer}
+	needMakeBox    = access.Need{Type: access.Container, Permissions: "cw"}
+	needReadBox    = access.Need{Type: access.Container, Permissions: "r", Anonymous: access.PublicContainer}
+	needWriteBox   = access.Need{Type: access.Container, Permissions: "w"}
+	needDeleteBox  = access.Need{Type: access.Container, Permissions: "d"}
+	needACL        = access.Need{Type: access.Container, KeyOnly: true}
+	needListBoxes  = access.Need{Type: access.Service, Permissions: "l"}
+	needReadProps  = access.Need{Type: access.Service, Permissions: "r"}
+	needWriteProps = access.Need{Type: access.Service, Permissions: "w"}
+	needInfo       = access.Need{Type: access.AnyType}
+)
+
+// call is one request on its way through the service: who asks for what, where.
+type call struct {
+	s    *Service
+	op   string
+	who  *access.Caller
+	ref  Ref
+	need access.Need
+	acct account.Info
 }
 
-// PublicAccess returns the public access of a container.
-func (s *Service) PublicAccess(ctx context.Context, account name.Account, container name.Container) (string, error) {
-	panic("soon")
+// begin looks the account up and, for a caller who has authenticated, authorizes him:
+// he learns nothing about what exists before that. Anonymous callers depend on the
+// container and are authorized in enter.
+func (s *Service) begin(ctx context.Context, op string, c *access.Caller, ref Ref, need access.Need) (*call, error) {
+	acct, err := s.accounts.Get(ctx, ref.Account)
+	if err != nil {
+		return nil, err
+	}
+	need.Account, need.Container, need.Blob = ref.Account, ref.Container, ref.Blob
+	need.PublicAllowed = acct.AllowPublic
+	k := &call{s: s, op: op, who: c, ref: ref, need: need, acct: acct}
+	if !k.anonymous() || need.Anonymous == access.PublicNone || !acct.AllowPublic {
+		if err := c.Allow(need); err != nil {
+			return nil, err
+		}
+	}
+	return k, nil
 }
 
-// CollectContainers releases blobs of deleted containers, at most budget rows, and
-// reports whether there is more to do. The janitor calls it.
-func (s *Service) CollectContainers(ctx context.Context, budget int) (more bool, err error) {
-	panic("soon")
+func (k *call) anonymous() bool { return k.who == nil || k.who.Kind == access.Anonymous }
+
+// enter finds the container, and authorizes an anonymous caller by it.
+func (k *call) enter(tx *object.Tx) (*container, error) {
+	box, err := getContainer(tx, k.acct.ID, k.ref.Container)
+	if k.anonymous() {
+		need := k.need
+		if box != nil {
+			need.Public = box.public
+		}
+		if err := k.who.Allow(need); err != nil {
+			return nil, err
+		}
+	}
+	if errors.Is(err, meta.ErrNotFound) {
+		return nil, k.fault(fault.ContainerNotFound)
+	}
+	return box, err
 }
+
+func (k *call) fault(kind fault.Kind, details ...fault.Detail) error {
+	return fault.New(k.op, k.ref.String(), kind, nil, details...)
+}
+
+// encryption refuses what the request asks of encryption and we do not do yet.
+func (k *call) encryption(o EncryptionOptions) error {
+	header := ""
+	switch {
+	case o.CustomerKey:
+		header = "x-ms-encryption-key"
+	case o.Scope != "":
+		header = "x-ms-encryption-scope"
+	case k.who != nil && k.who.SAS != nil && k.who.SAS.EncryptionScope != "":
+		header = "ses"
+	default:
+		return nil
+	}
+	return k.fault(fault.EncryptionNotHonoured, fault.Detail{Name: "HeaderName", Value: header})
+}
+
+// view and update run f and turn what the store answers into faults.
+func (k *call) view(ctx context.Context, f func(*object.Tx) error) error {
+	return k.edge(k.s.store.View(ctx, f))
+}
+
+func (k *call) update(ctx context.Context, f func(*object.Tx) error) error {
+	return k.edge(k.s.store.Update(ctx, f))
+}
+
+// commit is update for a transaction that attaches content: if it is certain that
+// nothing was committed, the content is given up at once. Otherwise (the log failed,
+// the caller went away) it is left to the janitor, for a row may name it.
+func (k *call) commit(ctx context.Context, content *object.Content, f func(*object.Tx) error) error {
+	var inner error
+	err := k.s.store.Update(ctx, func(tx *object.Tx) error {
+		inner = f(tx)
+		return inner
+	})
+	if inner != nil || errors.Is(err, meta.ErrConflict) || errors.Is(err, meta.ErrFull) {
+		content.Discard()
+	}
+	return k.edge(err)
+}
+
+func (k *call) edge(err error) error { return edge(k.op, k.ref.String(), err) }
+
+var errRow = errors.New("blob: row has a wrong form")
+
+// edge is the exported edge of the package: everything that leaves is a fault.
+func edge(op, what string, err error) error {
+	if err == nil {
+		return nil
+	}
+	if e, ok := errors.AsType[*fault.Error](err); ok {
+		return e
+	}
+	kind := fault.Internal
+	switch {
+	case errors.Is(err, errRow), errors.Is(err, errMetadata):
+		kind = fault.Corrupt
+	case errors.Is(err, meta.ErrFull):
+		kind = fault.Full
+	case errors.Is(err, meta.ErrConflict):
+		kind = fault.Busy
+	case errors.Is(err, meta.ErrFailed), errors.Is(err, meta.ErrClosed):
+		kind = fault.Unavailable
+	case errors.Is(err, context.Canceled):
+		kind = fault.Canceled
+	case errors.Is(err, context.DeadlineExceeded):
+		kind = fault.Timeout
+	case errors.Is(err, io.ErrUnexpectedEOF):
+		kind = fault.ContentLengthMismatch
+	}
+	return fault.New(op, what, kind, err)
+}
+
+// boxRef returns the Ref of a container.
+func boxRef(a name.Account, c name.Container) Ref { return Ref{Account: a, Container: c} }
