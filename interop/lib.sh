@@ -9,23 +9,29 @@ mkdir -p "$cache"
 cache=$(cd "$cache" && pwd)
 
 scratch=$(mktemp -d)
-pids=() # everything started in the background by this script, and nothing else
+pids=()     # everything started in the background by this script, and nothing else
+cleanups=() # functions to call after those have ended
 
 say() { printf 'interop: %s\n' "$*" >&2; }
 
 cleanup() {
-	local pid
+	local pid f
 	for pid in "${pids[@]}"; do
 		kill -TERM "$pid" 2>/dev/null || true
 	done
 	for pid in "${pids[@]}"; do
 		wait_gone "$pid" 40 || kill -KILL "$pid" 2>/dev/null || true
 	done
+	for f in "${cleanups[@]}"; do
+		"$f"
+	done
 	rm -rf "$scratch"
 }
 trap cleanup EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM
+
+at_cleanup() { cleanups+=("$1"); }
 
 # wait_gone PID SECONDS
 wait_gone() {

@@ -1,0 +1,92 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"strings"
+
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore/streaming"
+	"github.com/Azure/azure-sdk-for-go/sdk/storage/azblob"
+	"github.com/Azure/azure-sdk-for-go/sdk/storage/azblob/blob"
+	"github.com/Azure/azure-sdk-for-go/sdk/storage/azblob/bloberror"
+	"github.com/Azure/azure-sdk-for-go/sdk/storage/azblob/blockblob"
+	"github.com/Azure/azure-sdk-for-go/sdk/storage/azblob/container"
+)
+
+// azure drives a Blob endpoint through the official SDK. Retries are off: an
+// error is an error of the run, not a slow operation.
+type azure struct {
+	c    config
+	cont *container.Client
+}
+
+func newAzure(c config) (*azure, error) {
+	cred, err := azblob.NewSharedKeyCredential(c.account, c.key)
+	if err != nil {
+		return nil, err
+	}
+	cl, err := container.NewClientWithSharedKeyCredential(strings.TrimRight(c.endpoint, "/")+"/"+c.container, cred,
+		&container.ClientOptions{ClientOptions: azcore.ClientOptions{
+			Transport: &http.Client{Transport: transport(c.insecure)},
+			Retry:     policy.RetryOptions{MaxRetries: -1},
+			Telemetry: policy.TelemetryOptions{Disabled: true},
+		}})
+	if err != nil {
+		return nil, err
+	}
+	return &azure{c: c, cont: cl}, nil
+}
+
+func (a *azure) Setup(ctx context.Context) error {
+	_, err := a.cont.Create(ctx, nil)
+	if bloberror.HasCode(err, bloberror.ContainerAlreadyExists) {
+		return nil
+	}
+	return err
+}
+
+func (a *azure) Put(ctx context.Context, name string, body []byte) error {
+	_, err := a.cont.NewBlockBlobClient(name).Upload(ctx, streaming.NopCloser(bytes.NewReader(body)), nil)
+	return err
+}
+
+func (a *azure) Get(ctx context.Context, name string, off, n int64, w io.Writer) (int64, error) {
+	r, err := a.cont.NewBlobClient(name).DownloadStream(ctx, &blob.DownloadStreamOptions{Range: blob.HTTPRange{Offset: off, Count: n}})
+	if err != nil {
+		return 0, err
+	}
+	defer r.Body.Close()
+	return drain(w, r.Body)
+}
+
+func (a *azure) PutBig(ctx context.Context, name string, r io.Reader, size int64, par int) error {
+	_, err := a.cont.NewBlockBlobClient(name).UploadStream(ctx, r, &blockblob.UploadStreamOptions{BlockSize: a.c.block, Concurrency: par})
+	return err
+}
+
+func (a *azure) GetBig(ctx context.Context, name string, f *os.File, size int64, par int) error {
+	n, err := a.cont.NewBlobClient(name).DownloadFile(ctx, f, &blob.DownloadFileOptions{BlockSize: a.c.block, Concurrency: uint16(par)})
+	if err == nil && n != size {
+		err = fmt.Errorf("short download: %d of %d", n, size)
+	}
+	return err
+}
+
+func (a *azure) List(ctx context.Context, prefix string) (int, error) {
+	n := 0
+	p := a.cont.NewListBlobsFlatPager(&container.ListBlobsFlatOptions{Prefix: &prefix})
+	for p.More() {
+		page, err := p.NextPage(ctx)
+		if err != nil {
+			return n, err
+		}
+		n += len(page.Segment.BlobItems)
+	}
+	return n, nil
+}

@@ -1,0 +1,93 @@
+// Command bench drives one store with fixed closed-loop workloads and prints
+// throughput, latency and what the server process used; a second form makes a
+// table of ratios of several such runs.
+//
+//	bench -label coffer -endpoint URL -account A -pid PID -json out.jsonl
+//	bench -table out.jsonl -base null,nginx -of coffer
+//
+// The account key comes from BENCH_ACCOUNT_KEY. Client and server share the
+// machine, so absolute figures say little; what counts is the ratio to a peer
+// that ran in turn with it, and the server's CPU time for a unit of work.
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"log"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+)
+
+func main() {
+	log.SetFlags(0)
+	log.SetPrefix("bench: ")
+	var c config
+	flag.StringVar(&c.kind, "driver", "azure", "azure or http")
+	flag.StringVar(&c.endpoint, "endpoint", "", "account URL (azure) or server URL (http)")
+	flag.StringVar(&c.account, "account", "devstoreaccount1", "account name")
+	flag.StringVar(&c.container, "container", "bench", "container, or first folder")
+	flag.BoolVar(&c.insecure, "insecure", false, "accept any server certificate")
+	flag.Int64Var(&c.block, "block", 8<<20, "block size of big transfers")
+	label := flag.String("label", "", "name printed with every line")
+	works := flag.String("work", "put4k,get4k,put4m,get4m,range64k,put1g,get1g,stream1g,list", "workloads, in order")
+	concs := flag.String("conc", "1,8,32", "operations in flight; for big transfers, blocks in flight")
+	dur := flag.Duration("dur", 2*time.Second, "length of one timed workload")
+	reps := flag.Int("reps", 1, "repetitions of each big transfer and listing")
+	pids := flag.String("pid", "", "server process ids, comma separated")
+	out := flag.String("json", "", "append results to this file, one JSON object a line")
+	big := flag.Int64("big", 1<<30, "size of the big blob")
+	listN := flag.Int("list", 10000, "blobs to list")
+	tmp := flag.String("tmp", "/dev/shm", "folder for the client's own big file")
+	table := flag.String("table", "", "print a table of the results in this file and exit")
+	base := flag.String("base", "null,nginx", "with -table: the peers to divide by")
+	of := flag.String("of", "coffer", "with -table: whose figures to divide")
+	flag.Parse()
+	if *table != "" {
+		if err := printTable(os.Stdout, *table, strings.Split(*base, ","), *of); err != nil {
+			log.Fatal(err)
+		}
+		return
+	}
+	c.key = os.Getenv("BENCH_ACCOUNT_KEY")
+	d, err := newDriver(c)
+	if err != nil {
+		log.Fatal(err)
+	}
+	b := &bench{d: d, label: *label, dur: *dur, reps: *reps, bigN: *big, listN: *listN, tmp: *tmp,
+		run: strconv.FormatInt(time.Now().UnixNano(), 36), body: newBody(), pids: numbers(*pids)}
+	if *out != "" {
+		f, err := os.OpenFile(*out, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o644)
+		if err != nil {
+			log.Fatal(err)
+		}
+		defer f.Close()
+		b.out = f
+	}
+	ctx := context.Background()
+	if err := d.Setup(ctx); err != nil {
+		log.Fatalf("setup: %v", err)
+	}
+	fmt.Println(header)
+	if failed := b.all(ctx, strings.Split(*works, ","), numbers(*concs)); failed > 0 {
+		log.Fatalf("%d operations failed", failed)
+	}
+}
+
+// numbers parses a comma separated list; what is no positive number is a usage error.
+func numbers(s string) []int {
+	var ns []int
+	for p := range strings.SplitSeq(s, ",") {
+		if p == "" {
+			continue
+		}
+		n, err := strconv.Atoi(p)
+		if err != nil || n < 1 {
+			log.Fatalf("%q is not a list of positive numbers", s)
+		}
+		ns = append(ns, n)
+	}
+	return ns
+}
