@@ -18,7 +18,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
+	"hash/maphash"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -177,7 +177,9 @@ func (e *Engine) pause(ctx context.Context, try int) error {
 		return nil // usually the other one is done already
 	}
 	limit := min(20*time.Microsecond<<try, 5*time.Millisecond)
-	t := time.NewTimer(rand.N(limit))
+	// A hash of the time is random enough to part two that collided.
+	jitter := maphash.Comparable(seed, time.Now().UnixNano()) % uint64(limit)
+	t := time.NewTimer(time.Duration(jitter))
 	defer t.Stop()
 	select {
 	case <-t.C:
