@@ -6,7 +6,6 @@ import (
 
 	"github.com/coffer-storage/coffer/internal/access"
 	"github.com/coffer-storage/coffer/internal/fault"
-	"github.com/coffer-storage/coffer/internal/keys"
 	"github.com/coffer-storage/coffer/internal/meta"
 	"github.com/coffer-storage/coffer/internal/object"
 )
@@ -36,12 +35,12 @@ func (s *Service) PutBlock(ctx context.Context, c *access.Caller, ref Ref, o Blo
 	if err != nil {
 		return Written{}, k.edge(err)
 	}
+	defer content.Discard() // does nothing after the commit
 	if err := sums.verify(k.op, ref.String(), o.MD5, o.CRC64); err != nil {
-		content.Discard()
 		return Written{}, err
 	}
 	var answer Written
-	err = k.commit(ctx, content, func(tx *object.Tx) error {
+	err = k.update(ctx, func(tx *object.Tx) error {
 		r, err := k.putBlock(tx, o, idLength, dek, content)
 		if err != nil {
 			return err
@@ -138,14 +137,7 @@ func (k *call) replaceBlock(tx *object.Tx, key []byte) (fresh bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	return false, releaseBlock(tx, k.acct.ID, r)
-}
-
-// releaseBlock releases the chunks of a block row; the row itself is the caller's.
-func releaseBlock(tx *object.Tx, owner keys.ID, r *object.Row) error {
-	return tx.Pieces(r, func(p object.Piece) (bool, error) {
-		return true, tx.ReleaseRefs(owner, p.Refs)
-	})
+	return false, tx.Release(r, nil)
 }
 
 // GetBlockList returns the blocks of the committed blob, the staged ones, or both.

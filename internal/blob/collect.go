@@ -147,9 +147,17 @@ func (s *Service) collectContainer(tx *object.Tx, d dropped, n int) (int, bool, 
 }
 
 func (s *Service) collectStaging(tx *object.Tx, d dropped, n int) (int, bool, error) {
-	return slice(tx, object.Block, d.owner, stagedKeys(d.owner, d.id), n, func(r *object.Row) error {
-		return releaseBlock(tx, d.owner, r)
+	var refs []object.Ref
+	rows, done, err := slice(tx, object.Block, d.owner, stagedKeys(d.owner, d.id), n, func(r *object.Row) error {
+		return tx.Pieces(r, func(p object.Piece) (bool, error) {
+			refs = append(refs, p.Refs...)
+			return true, nil
+		})
 	})
+	if err != nil {
+		return 0, false, err
+	}
+	return rows, done, tx.ReleaseRefs(d.owner, refs)
 }
 
 func (s *Service) collectAccount(tx *object.Tx, d dropped, n int) (int, bool, error) {

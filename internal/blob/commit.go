@@ -294,12 +294,14 @@ func (l *listing) release() error {
 	l.tx.Delete(object.Staging, l.old.key)
 	prefix := stagedKeys(l.acct.ID, l.st.id)
 	if unused <= maxLeftovers {
+		var refs []object.Ref
 		for _, b := range l.staged {
 			if !b.used {
-				if err := l.tx.ReleaseRefs(l.acct.ID, b.refs); err != nil {
-					return err
-				}
+				refs = append(refs, b.refs...)
 			}
+		}
+		if err := l.tx.ReleaseRefs(l.acct.ID, refs); err != nil {
+			return err
 		}
 		l.tx.DeleteRange(object.Block, prefix, account.After(prefix))
 		return nil

@@ -45,14 +45,14 @@ func (s *Service) PutBlob(ctx context.Context, c *access.Caller, ref Ref, o PutO
 	if err != nil {
 		return Written{}, k.edge(err)
 	}
+	defer content.Discard() // does nothing after the commit
 	if err := k.verifyPut(sums, o); err != nil {
-		content.Discard()
 		return Written{}, err
 	}
 	o.Headers.ContentMD5 = sums.sumMD5()
 
 	var answer Written
-	err = k.commit(ctx, content, func(tx *object.Tx) error {
+	err = k.update(ctx, func(tx *object.Tx) error {
 		old, err := k.target(tx, &o.Conditions)
 		if err != nil {
 			return err

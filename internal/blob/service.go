@@ -138,21 +138,6 @@ func (k *call) update(ctx context.Context, f func(*object.Tx) error) error {
 	return k.edge(k.s.store.Update(ctx, f))
 }
 
-// commit is update for a transaction that attaches content: if it is certain that
-// nothing was committed, the content is given up at once. Otherwise (the log failed,
-// the caller went away) it is left to the janitor, for a row may name it.
-func (k *call) commit(ctx context.Context, content *object.Content, f func(*object.Tx) error) error {
-	var inner error
-	err := k.s.store.Update(ctx, func(tx *object.Tx) error {
-		inner = f(tx)
-		return inner
-	})
-	if inner != nil || errors.Is(err, meta.ErrConflict) || errors.Is(err, meta.ErrFull) {
-		content.Discard()
-	}
-	return k.edge(err)
-}
-
 func (k *call) edge(err error) error { return edge(k.op, k.ref.String(), err) }
 
 var errRow = errors.New("blob: row has a wrong form")
