@@ -1,129 +1,237 @@
 // Package keys is the key hierarchy: which key protects what, its versions and their
 // life, and the file that keeps it all.
+//
+//	slot secret U: key file | passphrase | recovery kit
+//	  | opens                                   | opens (slots of its own)
+//	service root -> SK                          infrastructure root -> IK
+//	  |- identity key, audit key                '- IDK
+//	  |- VFSK  one chain
+//	  |- SYSK  one chain per owner
+//	  '- KEK   one chain per protector
+//
+// Everything down to the KEKs is in the key store; data keys are wrapped by package
+// object under a KEK that it gets here. A chain has versions 1, 2, ..; data name one of
+// them by its kref and open with it or not at all.
+//
+// A change is one Swap of the whole store. Its new versions are handed out only after
+// the Swap and what OnSwap adds (the HEAD of the data directory) are durable. When the
+// outcome of a Swap is unknown, changes are refused until the next start.
+// The format is fixed by spec/keystore.md.
 package keys
 
 import (
 	"context"
+	"errors"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/coffer-storage/coffer/internal/audit"
 	"github.com/coffer-storage/coffer/internal/keyprovider"
+	"github.com/coffer-storage/coffer/internal/keys/cfks"
 	"github.com/coffer-storage/coffer/internal/secret"
 )
-
-// Copy is one stored copy of the key store.
-type Copy struct {
-	Place string // where it lies, for messages
-	Bytes []byte
-	Err   error // it is there but could not be read
-}
-
-// Port keeps the bytes of the key store. Drivers: filestore, and Memory for tests.
-type Port interface {
-	Load(ctx context.Context) ([]Copy, error)
-	Swap(ctx context.Context, oldGeneration uint64, new []byte) error
-	Settle(ctx context.Context, current []byte) error
-}
 
 // Options opens or makes a Ring.
 type Options struct {
 	Store   Port
 	Service keyprovider.Provider // opens the service root
-	Infra   keyprovider.Provider // opens the infrastructure root
+	Infra   keyprovider.Provider // opens the infrastructure root; nil: double objects do not open
 	Now     func() time.Time     // nil: time.Now
 	Dev     bool                 // development store; must match what the store says
 	Audit   audit.Recorder       // may be nil, and set later with SetAudit
 	// Usage reports the bytes sealed under a key version, for keys that are due by volume.
 	Usage func(kref ID) uint64
-	// Retention is the declared life of backups; written by Create.
+	// Retention is the declared life of backups; Create writes it.
 	Retention time.Duration
 	Periods   Periods
 }
 
-// Periods are the cryptoperiods that Create and AddOwner write; zero fields take the defaults.
-type Periods struct{ KEK, SYSK, VFSK, IDK, Audit time.Duration }
+// Ring is the opened key store. All methods are safe in parallel. Keys that it hands
+// out are shared: callers never destroy them.
+type Ring struct {
+	o   Options
+	dev bool
 
-// Ring is the opened key store. All methods are safe in parallel. Keys that it hands out
-// are shared: callers never destroy them.
-type Ring struct{}
+	cur     atomic.Pointer[state]   // what lookups see
+	durable atomic.Pointer[durable] // what the port holds; ahead of cur inside a change
 
-func Create(ctx context.Context, o Options) (*Ring, error)                        { panic("soon") }
-func Open(ctx context.Context, o Options) (*Ring, error)                          { panic("soon") }
-func OpenWithKit(ctx context.Context, o Options, s RecoverySecret) (*Ring, error) { panic("soon") }
+	change sync.Mutex // held through a change: one Swap at a time
 
-func (r *Ring) Initialize(ctx context.Context) error                                 { panic("soon") }
-func (r *Ring) Initialized() bool                                                    { panic("soon") }
-func (r *Ring) PurgePending() bool                                                   { panic("soon") }
-func (r *Ring) FinishPurge(ctx context.Context) error                                { panic("soon") }
-func (r *Ring) Repair(ctx context.Context) error                                     { panic("soon") }
-func (r *Ring) OnSwap(f func() error)                                                { panic("soon") }
-func (r *Ring) SetAudit(a audit.Recorder)                                            { panic("soon") }
-func (r *Ring) StoreID() [16]byte                                                    { panic("soon") }
-func (r *Ring) Dev() bool                                                            { panic("soon") }
-func (r *Ring) Generation() (gen uint64, sum [32]byte)                               { panic("soon") }
-func (r *Ring) Snapshot() []byte                                                     { panic("soon") }
-func (r *Ring) Close()                                                               { panic("soon") }
-func (r *Ring) Identity() (pin [32]byte)                                             { panic("soon") }
-func (r *Ring) SealVFS() (kref [16]byte, k secret.Key, err error)                    { panic("soon") }
-func (r *Ring) OpenVFS(kref [16]byte) (secret.Key, error)                            { panic("soon") }
-func (r *Ring) SealStore() (kref [16]byte, k secret.Key, err error)                  { panic("soon") }
-func (r *Ring) OpenStore(kref [16]byte) (secret.Key, error)                          { panic("soon") }
-func (r *Ring) SealInfra() (kref ID, k secret.Key, err error)                        { panic("soon") }
-func (r *Ring) OpenInfra(kref ID) (secret.Key, error)                                { panic("soon") }
-func (r *Ring) System(owner ID) (kref ID, k secret.Key, err error)                   { panic("soon") }
-func (r *Ring) SystemByRef(owner, kref ID) (secret.Key, error)                       { panic("soon") }
-func (r *Ring) KEK(p Protector) (Version, secret.Key, error)                         { panic("soon") }
-func (r *Ring) KEKByRef(p Protector, kref ID) (Version, secret.Key, error)           { panic("soon") }
-func (r *Ring) KEKByVersion(p Protector, number uint64) (Version, secret.Key, error) { panic("soon") }
-func (r *Ring) Protectors() []ProtectorInfo                                          { panic("soon") }
-func (r *Ring) Protector(p Protector) (ProtectorInfo, bool)                          { panic("soon") }
-func (r *Ring) Chains() []ChainInfo                                                  { panic("soon") }
-func (r *Ring) AddOwner(ctx context.Context, owner ID) error                         { panic("soon") }
-func (r *Ring) AddDoubleOwner(ctx context.Context, owner ID) error                   { panic("soon") }
-func (r *Ring) Rotate(ctx context.Context, chain ID) (Version, error)                { panic("soon") }
-func (r *Ring) RotateRoot(ctx context.Context, root Root, opts ...RootOption) error  { panic("soon") }
-func (r *Ring) SetUnreferenced(ctx context.Context, chain ID, number uint64, at time.Time) error {
-	panic("soon")
-}
-func (r *Ring) ClearUnreferenced(ctx context.Context) error                           { panic("soon") }
-func (r *Ring) Destroy(ctx context.Context, chain ID, number uint64, by string) error { panic("soon") }
-func (r *Ring) Due(now time.Time) []DueKey                                            { panic("soon") }
+	waitMu  sync.Mutex
+	waiting []*waiter // changes that the next Swap takes along
 
-// RootOption changes what RotateRoot does.
-type RootOption struct{}
-
-// DueKey is a key that its schedule or its use says to rotate.
-type DueKey struct {
-	Chain  ID
-	Kind   Kind
-	Reason string
+	mu        sync.Mutex
+	opened    map[ID]secret.Key // by kref
+	closed    bool
+	onSwap    func() error
+	stopped   error // why key changes are refused until a restart
+	unsettled error // why a copy is not up to date
+	recorder  audit.Recorder
+	early     []audit.Record // before there was a recorder
 }
 
-// RecoverySecret is what a person kept: shares of a kit, or a passphrase.
-type RecoverySecret struct {
-	Shares     []string
-	Passphrase string
+// durable is what the port holds.
+type durable struct {
+	gen   uint64
+	sum   [32]byte
+	bytes []byte
 }
 
-// RecoveryOptions says what kind of recovery slots to make.
-type RecoveryOptions struct {
-	Name       string
-	Passphrase string // not empty: a passphrase instead of a kit
-	Threshold  int    // k, default 1
-	Shares     int    // n, default 1
+// state is one generation of the key store. It does not change.
+type state struct {
+	file *cfks.File
+	body *cfks.Body
+
+	srk, sk secret.Key
+	irk, ik secret.Key // zero without a provider of the infrastructure root
+
+	byID       map[ID]*cfks.Chain
+	byKref     map[ID]keyAt
+	system     map[ID]*cfks.Chain // SYSK by owner
+	protectors map[Protector]*cfks.ProtectorRecord
+	vfs, idk   *cfks.Chain
+	identity   *cfks.Chain
+	audit      *cfks.Chain
 }
 
-// Kit is what AddRecovery gives to be kept offline. Text of a share is secret.
-type Kit struct {
-	Store  ID
-	Pin    [32]byte
-	Slots  []ID
-	Shares []string // empty for a passphrase
+// keyAt is a version and the chain that it is in.
+type keyAt struct {
+	chain *cfks.Chain
+	key   *cfks.Key
 }
 
-func (r *Ring) AddRecovery(ctx context.Context, o RecoveryOptions) (Kit, error) { panic("soon") }
-func (r *Ring) ProveRecovery(ctx context.Context, s RecoverySecret) ([]SlotInfo, error) {
-	panic("soon")
+// index fills the maps of s.
+func (s *state) index() {
+	s.byID, s.byKref = map[ID]*cfks.Chain{}, map[ID]keyAt{}
+	s.system, s.protectors = map[ID]*cfks.Chain{}, map[Protector]*cfks.ProtectorRecord{}
+	for i := range s.body.Chains {
+		c := &s.body.Chains[i]
+		s.byID[c.ID] = c
+		for j := range c.Keys {
+			s.byKref[c.Keys[j].Kref] = keyAt{c, &c.Keys[j]}
+		}
+		switch c.Kind {
+		case cfks.SYSK:
+			s.system[c.Owner] = c
+		case cfks.VFSK:
+			s.vfs = c
+		case cfks.IDK:
+			s.idk = c
+		case cfks.Identity:
+			s.identity = c
+		case cfks.Audit:
+			s.audit = c
+		}
+	}
+	for i := range s.body.Protectors {
+		p := &s.body.Protectors[i]
+		s.protectors[p.Protector] = p
+	}
 }
-func (r *Ring) Slots() []SlotInfo    { panic("soon") }
-func (r *Ring) RecoveryProved() bool { panic("soon") }
+
+// active is the version of c that seals, or nil.
+func active(c *cfks.Chain) *cfks.Key {
+	for i := range c.Keys {
+		if c.Keys[i].State == cfks.Active {
+			return &c.Keys[i]
+		}
+	}
+	return nil
+}
+
+func newRing(o Options, dev bool) *Ring {
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	return &Ring{o: o, dev: dev, opened: map[ID]secret.Key{}, recorder: o.Audit}
+}
+
+func (r *Ring) now() uint64 { return uint64(r.o.Now().UnixNano()) }
+
+// OnSwap sets what runs after each Swap is durable and before new versions are handed
+// out. Its failure stops key changes.
+func (r *Ring) OnSwap(f func() error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.onSwap = f
+}
+
+// StoreID names the store.
+func (r *Ring) StoreID() [16]byte { return r.cur.Load().file.Store }
+
+// Dev reports whether this is a development store.
+func (r *Ring) Dev() bool { return r.dev }
+
+// Generation is the key store as last made durable: its number and SHA-256.
+func (r *Ring) Generation() (gen uint64, sum [32]byte) {
+	d := r.durable.Load()
+	return d.gen, d.sum
+}
+
+// Snapshot returns the bytes of the key store as last made durable, for backup and
+// drill. The caller must not change them.
+func (r *Ring) Snapshot() []byte { return r.durable.Load().bytes }
+
+// Identity is the pin: a hash of the key that signs this store.
+func (r *Ring) Identity() (pin [32]byte) { return pinOf(r.cur.Load().file) }
+
+// Initialized reports whether creation was finished.
+func (r *Ring) Initialized() bool { return r.cur.Load().body.Initialized }
+
+// PurgePending reports whether a purge write waits for FinishPurge.
+func (r *Ring) PurgePending() bool { return r.cur.Load().body.PurgePending }
+
+// Unsettled says why a copy of the key store is not up to date, or nil.
+func (r *Ring) Unsettled() error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.unsettled
+}
+
+// Stopped says why key changes are refused until a restart, or nil.
+func (r *Ring) Stopped() error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.stopped
+}
+
+// Repair makes every copy of the key store equal to the one that was opened. Start-up
+// calls it once the generation was found to be the right one.
+func (r *Ring) Repair(ctx context.Context) error {
+	r.change.Lock()
+	defer r.change.Unlock()
+	return r.settle(ctx)
+}
+
+func (r *Ring) settle(ctx context.Context) error {
+	err := r.o.Store.Settle(ctx, r.durable.Load().bytes)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.unsettled = err
+	return err
+}
+
+// Close wipes every key. Lookups fail afterwards.
+func (r *Ring) Close() {
+	r.change.Lock()
+	defer r.change.Unlock()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.closed = true
+	for _, k := range r.opened {
+		k.Destroy()
+	}
+	clear(r.opened)
+	if s := r.cur.Load(); s != nil {
+		s.destroyRoots()
+	}
+}
+
+func (s *state) destroyRoots() {
+	for _, k := range []secret.Key{s.srk, s.sk, s.irk, s.ik} {
+		k.Destroy()
+	}
+}
+
+var errClosed = errors.New("the key ring is closed")

@@ -3,6 +3,7 @@ package keys
 import (
 	"time"
 
+	"github.com/coffer-storage/coffer/internal/keyprovider"
 	"github.com/coffer-storage/coffer/internal/keys/cfks"
 )
 
@@ -110,7 +111,7 @@ type ProtectorInfo struct {
 type SlotInfo struct {
 	ID       ID
 	Root     Root
-	Provider uint8 // keyprovider.Kind
+	Provider keyprovider.Kind
 	Name     string
 	Proved   time.Time // zero: never
 	Stale    bool      // proved, but for an older root: prove again

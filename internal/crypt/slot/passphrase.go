@@ -2,7 +2,6 @@ package slot
 
 import (
 	"crypto/pbkdf2"
-	"crypto/rand"
 	"crypto/sha256"
 	"encoding/binary"
 
@@ -15,11 +14,9 @@ const MinIterations = 600_000
 // maxIterations bounds the work that an unauthenticated file can ask for: seconds.
 const maxIterations = 10_000_000
 
-// PassphraseHead draws a salt for a passphrase slot: salt(16) || iterations u32.
-func PassphraseHead(iterations uint32) []byte {
-	b := make([]byte, 16, 20)
-	rand.Read(b)
-	return binary.BigEndian.AppendUint32(b, iterations)
+// PassphraseHead is what stands before the public key of a passphrase slot.
+func PassphraseHead(salt [16]byte, iterations uint32) []byte {
+	return binary.BigEndian.AppendUint32(salt[:], iterations)
 }
 
 // FromPassphrase derives the secret of a passphrase slot.

@@ -13,6 +13,7 @@ package slot
 import (
 	"crypto/ed25519"
 	"crypto/sha256"
+	"crypto/subtle"
 	"errors"
 
 	"github.com/coffer-storage/coffer/internal/crypt/enc"
@@ -76,6 +77,17 @@ func Unwrap(u secret.Key, p Place, blob []byte) (secret.Key, error) {
 		return secret.Key{}, ErrOpen
 	}
 	return root, nil
+}
+
+// Same reports whether two keys are equal, in constant time.
+func Same(a, b secret.Key) (same bool, err error) {
+	err = a.Use(func(x []byte) error {
+		return b.Use(func(y []byte) error {
+			same = subtle.ConstantTimeCompare(x, y) == 1
+			return nil
+		})
+	})
+	return same, err
 }
 
 // Pin is what a slot secret carries to recognise the key store: a hash of the public

@@ -1,0 +1,201 @@
+package keys
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/coffer-storage/coffer/internal/fault"
+	"github.com/coffer-storage/coffer/internal/keys/cfks"
+	"github.com/coffer-storage/coffer/internal/secret"
+)
+
+// key returns the secret of a version: from memory, or opened and then kept.
+func (r *Ring) key(kref ID) (secret.Key, error) {
+	for {
+		s := r.cur.Load()
+		at, ok := s.byKref[kref]
+		if !ok {
+			return secret.Key{}, fault.New("keys.Open", kref.String(), fault.Corrupt, errors.New("no such key version"))
+		}
+		if at.key.State == cfks.Destroyed {
+			return secret.Key{}, destroyedFault(at)
+		}
+		k, err := r.openCached(s, at)
+		if errors.Is(err, secret.ErrDestroyed) && r.cur.Load() != s {
+			continue // the root was replaced under our hands
+		}
+		if err != nil && fault.KindOf(err) == fault.Internal {
+			err = fault.New("keys.Open", kref.String(), fault.KeyGone, err)
+		}
+		return k, err
+	}
+}
+
+func (r *Ring) openCached(s *state, at keyAt) (secret.Key, error) {
+	r.mu.Lock()
+	k, ok := r.opened[at.key.Kref]
+	closed := r.closed
+	r.mu.Unlock()
+	if closed {
+		return secret.Key{}, fault.New("keys.Open", "", fault.Unavailable, errClosed)
+	}
+	if ok {
+		return k, nil
+	}
+	k, err := s.open(at.chain, at.key)
+	if at.chain.Kind == cfks.KEK {
+		r.note("keys.kek.open", at.chain.Protector.String(), at.key.Kref, openOutcome(err))
+	}
+	if err != nil {
+		return secret.Key{}, err
+	}
+	return r.keep(at.key.Kref, k)
+}
+
+func openOutcome(err error) string {
+	if err == nil {
+		return "ok"
+	}
+	return fault.KeyGone.String()
+}
+
+// keep stores a key that was just opened, unless somebody was faster.
+func (r *Ring) keep(kref ID, k secret.Key) (secret.Key, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if old, ok := r.opened[kref]; ok {
+		k.Destroy()
+		return old, nil
+	}
+	if at := r.cur.Load().byKref[kref]; r.closed || at.key == nil || at.key.State == cfks.Destroyed {
+		k.Destroy()
+		return secret.Key{}, fault.New("keys.Open", kref.String(), fault.KeyGone, secret.ErrDestroyed)
+	}
+	r.opened[kref] = k
+	return k, nil
+}
+
+func destroyedFault(at keyAt) error {
+	when := time.Unix(0, int64(at.key.Destroyed)).UTC().Format(time.DateTime)
+	return fault.New("keys.Open", at.key.Kref.String(), fault.KeyGone,
+		fmt.Errorf("the key was destroyed on %s by %s", when, at.key.DestroyedBy))
+}
+
+// sealWith returns the Active version of a chain.
+func (r *Ring) sealWith(c *cfks.Chain, what string) (ID, secret.Key, error) {
+	if c == nil {
+		return ID{}, secret.Key{}, fault.New("keys.Seal", what, fault.ResourceNotFound, errors.New("no such key"))
+	}
+	k := active(c)
+	if k == nil {
+		return ID{}, secret.Key{}, fault.New("keys.Seal", what, fault.KeyGone, errors.New("no version is active"))
+	}
+	key, err := r.key(k.Kref)
+	return k.Kref, key, err
+}
+
+// openIn opens kref, which must be a version of c.
+func (r *Ring) openIn(c *cfks.Chain, kref ID, what string) (secret.Key, error) {
+	if at := r.cur.Load().byKref[kref]; c == nil || at.chain == nil || at.chain.ID != c.ID {
+		return secret.Key{}, fault.New("keys.Open", what, fault.Corrupt, errors.New("key version does not belong here"))
+	}
+	return r.key(kref)
+}
+
+// SealVFS returns the Active key of sealedfs.
+func (r *Ring) SealVFS() (kref [16]byte, k secret.Key, err error) {
+	return r.sealWith(r.cur.Load().vfs, "sealedfs")
+}
+
+// OpenVFS returns the version of the key of sealedfs that kref names.
+func (r *Ring) OpenVFS(kref [16]byte) (secret.Key, error) {
+	return r.openIn(r.cur.Load().vfs, kref, "sealedfs")
+}
+
+// SealStore returns the Active system key of the store: for HEAD and other SEAL-1 files.
+func (r *Ring) SealStore() (kref [16]byte, k secret.Key, err error) { return r.System(r.StoreID()) }
+
+// OpenStore returns the version of the store's system key that kref names.
+func (r *Ring) OpenStore(kref [16]byte) (secret.Key, error) { return r.SystemByRef(r.StoreID(), kref) }
+
+// SealInfra returns the Active infrastructure key, for double objects.
+func (r *Ring) SealInfra() (kref ID, k secret.Key, err error) {
+	return r.sealWith(r.cur.Load().idk, "infrastructure")
+}
+
+// OpenInfra returns the version of the infrastructure key that kref names.
+func (r *Ring) OpenInfra(kref ID) (secret.Key, error) {
+	return r.openIn(r.cur.Load().idk, kref, "infrastructure")
+}
+
+// System returns the Active system key of an owner.
+func (r *Ring) System(owner ID) (kref ID, k secret.Key, err error) {
+	return r.sealWith(r.cur.Load().system[owner], owner.String())
+}
+
+// SystemByRef returns the version of the owner's system key that kref names.
+func (r *Ring) SystemByRef(owner, kref ID) (secret.Key, error) {
+	return r.openIn(r.cur.Load().system[owner], kref, owner.String())
+}
+
+// KEK returns the Active KEK of a protector.
+func (r *Ring) KEK(p Protector) (Version, secret.Key, error) {
+	s := r.cur.Load()
+	c, err := s.kekChain(p)
+	if err != nil {
+		return Version{}, secret.Key{}, err
+	}
+	kref, _, err := r.sealWith(c, p.String())
+	if err != nil {
+		return Version{}, secret.Key{}, err
+	}
+	return r.kek(s, c, s.byKref[kref].key)
+}
+
+// KEKByRef returns the version of the protector's KEK that kref names.
+func (r *Ring) KEKByRef(p Protector, kref ID) (Version, secret.Key, error) {
+	s := r.cur.Load()
+	c, err := s.kekChain(p)
+	if err != nil {
+		return Version{}, secret.Key{}, err
+	}
+	at := s.byKref[kref]
+	if at.chain != c {
+		return Version{}, secret.Key{}, fault.New("keys.KEK", p.String(), fault.Corrupt, errors.New("key version does not belong here"))
+	}
+	return r.kek(s, c, at.key)
+}
+
+// KEKByVersion returns a version of the protector's KEK by its number.
+func (r *Ring) KEKByVersion(p Protector, number uint64) (Version, secret.Key, error) {
+	s := r.cur.Load()
+	c, err := s.kekChain(p)
+	if err != nil {
+		return Version{}, secret.Key{}, err
+	}
+	if number == 0 || number > uint64(len(c.Keys)) {
+		return Version{}, secret.Key{}, fault.New("keys.KEK", p.String(), fault.Corrupt, fmt.Errorf("no version %d", number))
+	}
+	return r.kek(s, c, &c.Keys[number-1])
+}
+
+func (r *Ring) kek(s *state, c *cfks.Chain, k *cfks.Key) (Version, secret.Key, error) {
+	key, err := r.key(k.Kref)
+	if err != nil {
+		return Version{}, secret.Key{}, err
+	}
+	return versionOf(c, k), key, nil
+}
+
+// kekChain is the chain of a protector whose keys may be used.
+func (s *state) kekChain(p Protector) (*cfks.Chain, error) {
+	rec := s.protectors[p]
+	if rec == nil {
+		return nil, fault.New("keys.KEK", p.String(), fault.ResourceNotFound, errors.New("no such protector"))
+	}
+	if rec.Admin == cfks.Disabled {
+		return nil, fault.New("keys.KEK", p.String(), fault.KeyGone, errors.New("disabled by an administrator"))
+	}
+	return s.byID[rec.Chain], nil
+}
