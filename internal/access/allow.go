@@ -126,8 +126,8 @@ func serviceSAS(s *SAS, n Need) (fault.Kind, bool) {
 	if n.Type == AnyType {
 		return 0, true // account information: any signature of the account
 	}
-	if n.Type == Service || n.Type == Container && n.Permissions != "l" {
-		return fault.AuthorizationFailure, false // service SAS never reach above blobs, but to list them
+	if n.Type != Object && (n.Type != Container || n.Permissions != "l") {
+		return fault.AuthorizationFailure, false // it never reaches above blobs, but to list them
 	}
 	if s.Container != string(n.Container) {
 		return fault.AuthenticationFailed, false
