@@ -18,7 +18,8 @@ const (
 	cacheMiss = 4096 // names remembered as not existing; accounts that exist are all kept
 )
 
-// entry is what the cache knows of a name. It is not changed once it is in the cache.
+// entry is what the cache knows of a name. Once it is in the cache only until changes,
+// under the lock.
 type entry struct {
 	until time.Time
 	found bool
@@ -94,6 +95,17 @@ func (c *cache) dropMisses() {
 		if !e.found {
 			c.remove(n, e)
 		}
+	}
+}
+
+// expire makes the next look-up read n anew. The secrets of keys that have not changed
+// stay for the requests that use them.
+func (c *cache) expire(n name.Account) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.changes++
+	if e := c.entries[n]; e != nil {
+		e.until = time.Time{}
 	}
 }
 

@@ -195,8 +195,12 @@ func (s *Service) Regenerate(ctx context.Context, n name.Account, which int) err
 		}
 		return s.putKeys(tx, n, r, sp)
 	})
-	s.cache.forget(n)
-	return edge(op, n, err)
+	s.cache.expire(n)
+	if err != nil {
+		return edge(op, n, err)
+	}
+	_, err = s.lookup(ctx, n) // wipes the old key now, not with the next request
+	return err
 }
 
 // SigningKeys returns both keys for checking signatures. They are shared and belong
