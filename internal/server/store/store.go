@@ -14,7 +14,10 @@ package store
 
 import (
 	"context"
+	"errors"
+	"io/fs"
 	"log/slog"
+	"slices"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -22,9 +25,13 @@ import (
 	"github.com/coffer-storage/coffer/internal/account"
 	"github.com/coffer-storage/coffer/internal/blob"
 	"github.com/coffer-storage/coffer/internal/extent"
+	"github.com/coffer-storage/coffer/internal/extent/fileextent"
+	"github.com/coffer-storage/coffer/internal/fault"
 	"github.com/coffer-storage/coffer/internal/keyprovider"
 	"github.com/coffer-storage/coffer/internal/keys"
+	"github.com/coffer-storage/coffer/internal/keys/filestore"
 	"github.com/coffer-storage/coffer/internal/meta/pebblekv"
+	"github.com/coffer-storage/coffer/internal/meta/sealedfs"
 	"github.com/coffer-storage/coffer/internal/object"
 )
 
@@ -66,11 +73,190 @@ type Store struct {
 	Accounts *account.Service
 	Blobs    *blob.Service
 	Created  bool // this Open made the store
+
+	closers []func() error // in the order of opening
 }
 
 // Open opens the store in o.Dir, or makes one there.
-func Open(ctx context.Context, o Options) (*Store, error) { panic("soon") }
+func Open(ctx context.Context, o Options) (*Store, error) {
+	if o.FS == nil {
+		o.FS = vfs.Default
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	s := &Store{Dir: o.Dir}
+	if err := s.open(ctx, &o); err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
+	return s, nil
+}
 
-// Close ends background work and closes everything; HEAD then says that the store was
-// stopped cleanly.
-func (s *Store) Close() error { panic("soon") }
+func (s *Store) open(ctx context.Context, o *Options) error {
+	if err := s.openLock(o); err != nil {
+		return err
+	}
+	if err := s.openKeys(ctx, o); err != nil {
+		return err
+	}
+	if err := s.openMeta(ctx, o); err != nil {
+		return err
+	}
+	if err := s.finishKeys(ctx); err != nil {
+		return err
+	}
+	return s.openServices(ctx, o)
+}
+
+// later notes what Close has to do; it is done in reverse order.
+func (s *Store) later(f func() error) { s.closers = append(s.closers, f) }
+
+// openLock makes the directory and takes it.
+func (s *Store) openLock(o *Options) error {
+	if o.NoCreate {
+		if _, err := o.FS.Stat(o.Dir); err != nil {
+			return err
+		}
+	}
+	if err := o.FS.MkdirAll(o.Dir, 0o700); err != nil {
+		return err
+	}
+	lock, err := sealedfs.Lock(o.FS, o.Dir)
+	if err != nil {
+		return err
+	}
+	s.later(lock.Close)
+	return nil
+}
+
+// openKeys opens the key store, or makes it in a directory that holds nothing of ours.
+func (s *Store) openKeys(ctx context.Context, o *Options) error {
+	port, err := filestore.New(o.FS, o.Dir)
+	if err != nil {
+		return err
+	}
+	ko := keys.Options{Store: port, Service: o.Service, Infra: o.Infra, Now: o.Now, Dev: o.Dev}
+	exists, err := filestore.Exists(o.FS, o.Dir)
+	if err != nil {
+		return err
+	}
+	if exists {
+		s.Ring, err = keys.Open(ctx, ko)
+	} else {
+		if err := mayCreate(o); err != nil {
+			return err
+		}
+		s.Created = true
+		s.Ring, err = keys.Create(ctx, ko)
+	}
+	if err != nil {
+		return err
+	}
+	s.later(func() error { s.Ring.Close(); return nil })
+	return nil
+}
+
+// remains are names that only a store leaves: a directory with one of them and without
+// a key store has lost it.
+var remains = []string{"lsm", "extents", "audit", "tls", "HEAD.A", "HEAD.B"}
+
+func mayCreate(o *Options) error {
+	const op = "store.Open"
+	if o.NoCreate {
+		return fault.New(op, o.Dir, fault.ResourceNotFound, errors.New("there is no store in this directory"))
+	}
+	for _, n := range remains {
+		switch _, err := o.FS.Stat(o.FS.PathJoin(o.Dir, n)); {
+		case err == nil:
+			return fault.New(op, o.Dir, fault.KeyStore,
+				errors.New("keystore.A and keystore.B are gone, and "+n+" is there: restore the key store from a backup"))
+		case !errors.Is(err, fs.ErrNotExist):
+			return err
+		}
+	}
+	return nil
+}
+
+// openMeta opens the engine; HEAD is checked against the key store in it.
+func (s *Store) openMeta(ctx context.Context, o *Options) error {
+	var err error
+	s.Meta, err = pebblekv.Open(ctx, pebblekv.Options{
+		FS: o.FS, Dir: o.Dir, Keys: s.Ring,
+		MemTable: o.MemTable, BlockCache: o.BlockCache,
+		Logger: o.Logger, OnFatal: o.Fatal,
+		FreeSpace: o.FreeSpace, MinFree: o.MinFree, Reserve: o.Reserve,
+		Create: !s.Ring.Initialized(), AcceptRollback: o.AcceptRollback, NoCompression: o.NoCompression,
+		Hooks: o.Hooks,
+	})
+	if err != nil {
+		return err
+	}
+	s.later(s.Meta.Close)
+	return nil
+}
+
+// finishKeys completes what the last run left: creation, copies, a purge write. From
+// here on HEAD follows every change of the key store.
+func (s *Store) finishKeys(ctx context.Context) error {
+	s.Ring.OnSwap(s.Meta.AfterSwap)
+	if !s.Ring.Initialized() {
+		return s.Ring.Initialize(ctx)
+	}
+	// A copy that cannot be repaired is no reason to refuse: doctor shows it.
+	_ = s.Ring.Repair(ctx)
+	if s.Ring.PurgePending() {
+		return s.Ring.FinishPurge(ctx)
+	}
+	return nil
+}
+
+// minFree is what both engines leave of the disk.
+const minFree = 64 << 20
+
+func (s *Store) openServices(ctx context.Context, o *Options) error {
+	free, least := o.FreeSpace, o.MinFree
+	if free == nil {
+		free = func() (uint64, error) {
+			u, err := o.FS.GetDiskUsage(o.Dir)
+			return u.AvailBytes, err
+		}
+	}
+	if least == 0 {
+		least = minFree
+	}
+	ext, err := fileextent.Open(fileextent.Options{
+		FS: o.FS, Dir: o.FS.PathJoin(o.Dir, "extents"), FreeSpace: free, MinFree: least,
+	})
+	if err != nil {
+		return err
+	}
+	s.Extents = ext
+	s.later(ext.Close)
+
+	s.Objects, err = object.New(ctx, object.Options{
+		Meta: s.Meta, Extents: ext, Ring: s.Ring, Now: o.Now, Logger: o.Logger, OnCorrupt: o.OnCorrupt,
+	})
+	if err != nil {
+		return err
+	}
+	s.later(func() error { s.Objects.Close(); return nil })
+
+	s.Accounts = account.New(s.Objects, s.Ring, account.Options{Now: o.Now})
+	s.later(func() error { s.Accounts.Close(); return nil })
+	s.Blobs = blob.New(s.Objects, s.Accounts, blob.Options{Now: o.Now})
+	return nil
+}
+
+// Close closes everything; HEAD then says that the store was stopped cleanly. Nothing
+// may use the store any more. Closing again does nothing.
+func (s *Store) Close() error {
+	var errs []error
+	for _, f := range slices.Backward(s.closers) {
+		errs = append(errs, f())
+	}
+	s.closers = nil
+	return errors.Join(errs...)
+}
