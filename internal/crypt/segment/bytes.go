@@ -23,7 +23,9 @@ func SealBytes(p Params, plaintext []byte) (crypt.Sealed, uint32, error) {
 	record.Record(record.Chunk, plaintext)
 	for i := range s.count {
 		k := s.plainLen(i)
-		b = s.seal(b, i, plaintext[:k])
+		if b, err = s.seal(b, i, plaintext[:k]); err != nil {
+			return crypt.Sealed{}, 0, err
+		}
 		plaintext = plaintext[k:]
 	}
 	return sealed.Make(b), crc32.Checksum(b, castagnoli), nil

@@ -16,6 +16,7 @@ type sealer struct {
 	lg    uint8
 	n     int64 // plaintext length
 	count int64 // segments
+	check checker
 }
 
 // aadLabel begins the AAD of a segment; its fields are index and final.
@@ -47,6 +48,7 @@ func newSealer(p Params, n int64, header []byte) (*sealer, [32]byte, error) {
 		commitment = [32]byte(k[aead.KeySize:])
 		return nil
 	})
+	s.check = newChecker(p.Check, commitment)
 	return s, commitment, err
 }
 
@@ -83,10 +85,14 @@ func (s *sealer) bind(i int64) {
 	}
 }
 
-// seal appends segment i.
-func (s *sealer) seal(dst []byte, i int64, plaintext []byte) []byte {
+// seal appends segment i, and opens it again when its turn has come.
+func (s *sealer) seal(dst []byte, i int64, plaintext []byte) ([]byte, error) {
 	s.bind(i)
-	return s.aead.Seal(dst, nil, plaintext, s.aad)
+	out := s.aead.Seal(dst, nil, plaintext, s.aad)
+	if !s.check.due(i) {
+		return out, nil
+	}
+	return out, s.verify(i, plaintext, out[len(dst):])
 }
 
 // open appends the plaintext of segment i.

@@ -13,7 +13,8 @@ type Reader struct {
 
 // NewReader opens a chunk of n bytes of plaintext, whose sealed bytes src holds from
 // offset 0. It reads and checks the header. n must come from an authenticated record:
-// a chunk that was cut or lengthened fails only at its last segment.
+// a chunk that was cut fails only at its last segment, and bytes behind the chunk are not
+// seen: that the stored size is SealedSize(n, lg) is for the caller to check.
 func NewReader(p Params, n int64, src io.ReaderAt) (*Reader, error) {
 	header := make([]byte, HeaderSize)
 	if err := readFull(src, header, 0); err != nil {

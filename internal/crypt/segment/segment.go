@@ -50,6 +50,8 @@ var (
 	ErrFormat = errors.New("segment: wrong form")
 	// ErrParams refuses a length or segment size out of bounds, which only a bug brings.
 	ErrParams = errors.New("segment: parameters out of bounds")
+	// ErrCheck says that a segment just sealed did not open to what was sealed.
+	ErrCheck = errors.New("segment: sealed bytes did not survive their check")
 	// ErrLength says that a Writer got more or fewer bytes than announced.
 	ErrLength = errors.New("segment: plaintext is not of the announced length")
 )
@@ -59,6 +61,10 @@ type Params struct {
 	DEK                 secret.Key
 	DEKID, Owner, Chunk [16]byte
 	Lg                  uint8 // log2 of the segment size; checked against the header when reading
+
+	// Check is for sealing: one in so many segments is opened again and compared before
+	// it is emitted, against processors that compute wrongly. 0 is 64, 1 every segment.
+	Check int
 }
 
 // Header is the parsed first 64 bytes of a chunk. Nothing in it is authenticated

@@ -123,7 +123,11 @@ func (w *Writer) full(need int) error {
 // seal seals the next segment, and emits when the batch is full.
 func (w *Writer) seal(plaintext []byte) error {
 	record.Record(record.Chunk, plaintext)
-	*w.out = w.s.seal(*w.out, w.next, plaintext)
+	out, err := w.s.seal(*w.out, w.next, plaintext)
+	if err != nil {
+		return w.fail(err)
+	}
+	*w.out = out
 	w.next++
 	w.got += int64(len(plaintext))
 	if w.next%perBatch(w.s.lg) == 0 {
