@@ -6,6 +6,9 @@ import "context"
 const (
 	Begin = "begin" // durable before the act
 	OK    = "ok"
+	// Interrupted ends an act that was begun and cut off by a crash: the key store says
+	// whether it was done.
+	Interrupted = "interrupted"
 )
 
 // Origin says who asks, for records made deep inside.

@@ -10,6 +10,7 @@ package audit
 
 import (
 	"context"
+	"strconv"
 	"time"
 )
 
@@ -31,4 +32,9 @@ type Recorder interface {
 	Before(ctx context.Context, r Record) error
 	// After records what happened already, as soon as it can.
 	After(r Record)
+}
+
+// lostRecord says that records are missing.
+func lostRecord(n uint64) Record {
+	return Record{Actor: "server", Operation: "audit.lost", What: strconv.FormatUint(n, 10) + " records", Outcome: OK}
 }
