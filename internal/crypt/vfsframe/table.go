@@ -204,3 +204,9 @@ func (r *TableReader) read(p []byte, off int64) (n int, err error) {
 	}
 	return n, nil
 }
+
+// StoredRange is where n bytes of plaintext at off lie in a class 1 file.
+func StoredRange(off, n int64) (from, to int64) {
+	first, last := off/FrameSize, (off+n+FrameSize-1)/FrameSize
+	return HeaderSize + first*sealedFrame, HeaderSize + last*sealedFrame
+}

@@ -1,13 +1,29 @@
 // Package sealedfs is a vfs.FS that encrypts and authenticates every file below the
 // LSM and the audit log, names of rows and indexes included.
+//
+//	Pebble, audit ──> FS (vfsframe: CFV1 frames) ──> lower vfs.FS (disk, or memory in tests)
+//	                   │
+//	                   └─ HEAD.A / HEAD.B: which logs must be there, and how far they reach
+//
+// What a frame cannot tell, that a whole file is missing or was put back to an older
+// state, HEAD tells: it lists every live WAL, the MANIFEST in force and the newest
+// audit file with the last frame that was synced, and is written before the engine
+// relies on a new one and before an old one goes.
+//
+// A failed sync of a directory or a lost HEAD cannot be handed to the engine, which
+// panics or goes on: Options.Fatal ends the process instead.
+// The formats and rules are fixed by spec/sealedfs.md.
 package sealedfs
 
 import (
-	"io"
+	"errors"
 	"log/slog"
+	"runtime"
+	"sync"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 
+	"github.com/coffer-storage/coffer/internal/crypt/vfsframe"
 	"github.com/coffer-storage/coffer/internal/secret"
 )
 
@@ -34,60 +50,98 @@ type Options struct {
 	// Fatal is called, with the cause, when a directory sync or a HEAD write failed.
 	// It must not return. Default: panic.
 	Fatal func(error)
-	// TornTail is told of every append file that ended in an unsynced, broken tail.
+	// TornTail is told of every append file that ended in a broken tail which was never
+	// synced: the normal mark of a power cut.
 	TornTail func(name string, lost int64)
-	// AcceptRollback lets Open go on where HEAD and logs do not agree.
-	AcceptRollback bool
 }
+
+const (
+	// LSMDir and AuditDir are the directories below the data directory that FS covers.
+	LSMDir   = "lsm"
+	AuditDir = "audit"
+)
 
 // FS implements vfs.FS over a lower file system.
 type FS struct {
-	vfs.FS // replaced
+	lower  vfs.FS
+	dir    string // data directory
+	lsm    string
+	audit  string
+	keys   Keys
+	opts   Options
+	reopen bool // an open file cannot be renamed here
+
+	mu      sync.Mutex
+	writers map[string]*appendFile // class 2 files that are being written, by path
+	created map[string][]fileRef   // by directory: new names that no directory sync covers yet
+	failed  error
+
+	headMu sync.Mutex // one HEAD write at a time; taken before mu
+	head   headState
+}
+
+// fileRef is one file that HEAD lists, or is going to list.
+type fileRef struct {
+	typ EntryType
+	n   uint64
 }
 
 // New returns the sealed file system of the data directory dir. It touches nothing.
-func New(lower vfs.FS, dir string, k Keys, opts Options) *FS { panic("soon") }
+func New(lower vfs.FS, dir string, k Keys, opts Options) *FS {
+	if opts.Logger == nil {
+		opts.Logger = slog.New(slog.DiscardHandler)
+	}
+	return &FS{
+		lower:   lower,
+		dir:     dir,
+		lsm:     lower.PathJoin(dir, LSMDir),
+		audit:   lower.PathJoin(dir, AuditDir),
+		keys:    k,
+		opts:    opts,
+		reopen:  runtime.GOOS == "windows",
+		writers: make(map[string]*appendFile),
+		created: make(map[string][]fileRef),
+		head:    headState{listed: make(map[fileRef]uint64), writers: make(map[fileRef]*appendFile)},
+	}
+}
 
-// AfterSwap makes HEAD name the key-store generation that was just made durable.
-func (f *FS) AfterSwap() error { panic("soon") }
+// LSM is the path of the directory that the engine opens.
+func (f *FS) LSM() string { return f.lsm }
 
-// AppendFile is an audit file that is being written: one authenticated frame per Append.
-type AppendFile struct{}
+// errFailed is wrapped with the cause after fatal.
+var errFailed = errors.New("sealedfs: failed before")
 
-// CreateAudit creates audit/N.aud and makes it durable; HEAD lists it before the
-// call returns.
-func (f *FS) CreateAudit(n uint64) (*AppendFile, error) { panic("soon") }
+// fatal latches the file system and ends the process, or at least never returns.
+func (f *FS) fatal(cause error) {
+	f.mu.Lock()
+	if f.failed == nil {
+		f.failed = errors.Join(errFailed, cause)
+	}
+	f.mu.Unlock()
+	if f.opts.Fatal != nil {
+		f.opts.Fatal(cause)
+	}
+	panic(cause)
+}
 
-// Append writes one frame (p at most 1 MiB). It is durable after Sync.
-func (a *AppendFile) Append(p []byte) error { panic("soon") }
+func (f *FS) usable() error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.failed
+}
 
-// Sync makes all frames durable. An error is final.
-func (a *AppendFile) Sync() error { panic("soon") }
-
-// Size is the number of bytes on disk so far.
-func (a *AppendFile) Size() int64 { panic("soon") }
-
-// Close syncs and writes the end frame.
-func (a *AppendFile) Close() error { panic("soon") }
-
-// Audits returns the numbers of the audit files there are, ascending.
-func (f *FS) Audits() ([]uint64, error) { panic("soon") }
-
-// ReadAudit calls visit for every frame of audit/N.aud in order; p is valid only
-// during the call. The tail rule applies.
-func (f *FS) ReadAudit(n uint64, visit func(p []byte) error) error { panic("soon") }
-
-// Lock takes the store's lock (LOCK in the data directory) and removes what an
-// interrupted write left (*.tmp-*). Step 1 of opening, before the key store is read.
-func Lock(lower vfs.FS, dir string) (io.Closer, error) { panic("soon") }
-
-// SealFile seals a small file of the data directory (SEAL-1 under the store's SYSK;
-// path is relative to the data directory, with slashes).
-func SealFile(k Keys, path string, plaintext []byte) ([]byte, error) { panic("soon") }
-
-// OpenFile opens what SealFile made for the same path.
-func OpenFile(k Keys, path string, sealed []byte) ([]byte, error) { panic("soon") }
-
-// WriteAtomic writes a small file: private temporary name, fsync, rename, fsync of
-// the directory.
-func WriteAtomic(lower vfs.FS, path string, b []byte) error { panic("soon") }
+// id says which file of the format a name is.
+func (f *FS) id(n name) vfsframe.ID {
+	id := vfsframe.ID{Area: vfsframe.LSM, Number: n.number, Store: f.keys.StoreID()}
+	switch n.kind {
+	case kindTable:
+		id.Kind = vfsframe.Table
+	case kindLog:
+		id.Kind = vfsframe.Log
+	case kindAudit:
+		id.Kind, id.Area = vfsframe.Other, vfsframe.Audit
+	default:
+		id.Kind = vfsframe.Other
+	}
+	return id
+}

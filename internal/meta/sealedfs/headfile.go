@@ -1,0 +1,202 @@
+package sealedfs
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+)
+
+// headState is what the next HEAD is made of.
+type headState struct {
+	// Under FS.headMu.
+	seq    uint64 // of the last HEAD on disk
+	closed bool   // a clean HEAD was written; nothing may follow it
+
+	// Under FS.mu.
+	listed  map[fileRef]uint64      // the files of the next HEAD, with what is known to be durable
+	writers map[fileRef]*appendFile // files of the live directories that this process made
+}
+
+// headName is the file that a HEAD of number seq goes to: A and B in turn.
+func headName(seq uint64) string {
+	if seq%2 == 1 {
+		return "HEAD.A"
+	}
+	return "HEAD.B"
+}
+
+// live reports whether a directory is one that HEAD describes.
+func (f *FS) live(dir string) bool { return dir == f.lsm || dir == f.audit }
+
+func entryType(k kind) (EntryType, bool) {
+	switch k {
+	case kindLog:
+		return EntryWAL, true
+	case kindAudit:
+		return EntryAudit, true
+	case kindManifest:
+		return EntryManifest, true
+	default:
+		return 0, false
+	}
+}
+
+// noteCreated remembers a new file until a sync of its directory makes it durable:
+// only then may HEAD demand it.
+func (f *FS) noteCreated(path string, n name, w *appendFile) {
+	dir := f.lower.PathDir(path)
+	t, ok := entryType(n.kind)
+	if !ok || !f.live(dir) {
+		return
+	}
+	ref := fileRef{t, n.number}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.head.writers[ref] = w
+	if t != EntryManifest { // that one comes into force by its marker
+		f.created[dir] = append(f.created[dir], ref)
+	}
+}
+
+// noteMarker remembers that a marker names MANIFEST-n.
+func (f *FS) noteMarker(path string, n uint64) {
+	dir := f.lower.PathDir(path)
+	if dir != f.lsm {
+		return
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.created[dir] = append(f.created[dir], fileRef{EntryManifest, n})
+}
+
+// syncDir syncs a directory and, if names that HEAD must list became durable by
+// that, writes HEAD before it returns.
+func (f *FS) syncDir(path string, dir vfs.File) error {
+	if !f.live(path) {
+		return dir.Sync()
+	}
+	if err := f.usable(); err != nil {
+		return err
+	}
+	f.mu.Lock()
+	refs := f.created[path]
+	delete(f.created, path)
+	f.mu.Unlock()
+	if err := dir.Sync(); err != nil {
+		f.fatal(fmt.Errorf("sync of directory %s: %w", path, err))
+	}
+	if len(refs) == 0 {
+		return nil
+	}
+	f.mu.Lock()
+	for _, ref := range refs {
+		f.list(ref)
+	}
+	f.mu.Unlock()
+	if err := f.writeHead(false); err != nil {
+		f.fatal(fmt.Errorf("write of HEAD: %w", err))
+	}
+	return nil
+}
+
+// list makes a durable file part of HEAD. Under mu.
+func (f *FS) list(ref fileRef) {
+	if _, ok := f.head.writers[ref]; !ok && ref.typ != EntryManifest {
+		return // removed again before it was durable
+	}
+	if ref.typ != EntryWAL {
+		// One of these at a time: the one in force, the newest.
+		maps.DeleteFunc(f.head.listed, func(r fileRef, _ uint64) bool { return r.typ == ref.typ })
+	}
+	f.head.listed[ref] = 0
+}
+
+// unlist makes HEAD forget a file before it is removed or replaced.
+func (f *FS) unlist(path string, n name) error {
+	t, ok := entryType(n.kind)
+	if !ok || !f.live(f.lower.PathDir(path)) {
+		return nil
+	}
+	ref := fileRef{t, n.number}
+	f.mu.Lock()
+	_, listed := f.head.listed[ref]
+	if listed && t == EntryManifest {
+		f.mu.Unlock()
+		return fmt.Errorf("%w: removal of the MANIFEST in force", errRefused)
+	}
+	delete(f.head.listed, ref)
+	delete(f.head.writers, ref)
+	f.mu.Unlock()
+	if !listed {
+		return nil
+	}
+	return f.writeHead(false)
+}
+
+// entries is the list for the next HEAD.
+func (f *FS) entries() []Entry {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	es := make([]Entry, 0, len(f.head.listed))
+	for ref, seq := range f.head.listed {
+		if w := f.head.writers[ref]; w != nil {
+			seq = w.syncedSeq()
+		}
+		es = append(es, Entry{ref.typ, ref.n, seq})
+	}
+	sortEntries(es)
+	return es
+}
+
+var errHeadClosed = errors.New("sealedfs: HEAD says clean already")
+
+// writeHead writes the next HEAD. When the outcome is not known, nothing can be
+// promised any more: that is fatal.
+func (f *FS) writeHead(clean bool) error {
+	f.headMu.Lock()
+	defer f.headMu.Unlock()
+	if err := f.usable(); err != nil {
+		return err
+	}
+	if f.head.closed {
+		return errHeadClosed
+	}
+	h := Head{Clean: clean, StoreID: f.keys.StoreID(), Format: Format, Seq: f.head.seq + 1, Entries: f.entries()}
+	h.Generation, h.Sum = f.keys.Generation()
+	b, err := SealFile(f.keys, "HEAD", h.Bytes())
+	if err != nil {
+		return err
+	}
+	if err := WriteAtomic(f.lower, f.lower.PathJoin(f.dir, headName(h.Seq)), b); err != nil {
+		if errors.Is(err, errUncertain) {
+			f.fatal(fmt.Errorf("write of HEAD: %w", err))
+		}
+		return err
+	}
+	f.head.seq = h.Seq
+	f.head.closed = clean
+	return nil
+}
+
+// Started writes HEAD with clean 0, after the engine has opened.
+func (f *FS) Started() error { return f.writeHead(false) }
+
+// AfterSwap makes HEAD name the key-store generation that was just made durable.
+func (f *FS) AfterSwap() error { return f.writeHead(false) }
+
+// Stopped closes the audit files and writes HEAD with clean 1 and exact seqs. The
+// engine is closed already.
+func (f *FS) Stopped() error {
+	f.mu.Lock()
+	open := slices.Collect(maps.Values(f.writers))
+	f.mu.Unlock()
+	for _, w := range open {
+		if err := w.Close(); err != nil {
+			return err
+		}
+	}
+	return f.writeHead(true)
+}
