@@ -19,7 +19,8 @@ type Collected struct {
 	Deferred int   // left for later: a reader, a writer or a fence is in the way
 }
 
-func (c *Collected) add(o Collected) {
+// Add sums up.
+func (c *Collected) Add(o Collected) {
 	c.Contents += o.Contents
 	c.Chunks += o.Chunks
 	c.Extents += o.Extents
@@ -76,7 +77,7 @@ func (s *Store) Collect(ctx context.Context) (Collected, error) {
 	if err == nil {
 		var c Collected
 		c, err = s.collectExtents(ctx)
-		total.add(c)
+		total.Add(c)
 	}
 	return total, classify("object.Collect", err)
 }

@@ -24,7 +24,7 @@ func (s *Store) collectExtents(ctx context.Context) (total Collected, err error)
 		}
 		for _, id := range ids {
 			c, err := s.collectExtent(ctx, id)
-			total.add(c)
+			total.Add(c)
 			if err != nil {
 				return total, err
 			}
@@ -317,5 +317,5 @@ func (s *Store) orphans(ctx context.Context, ids [][16]byte) (orphans [][16]byte
 // report tells of a damaged chunk.
 func (s *Store) report(owner, chunk keys.ID, err error) {
 	s.counters.Quarantined.Add(1)
-	s.onCorrupt(Damage{Table: Chunk.Name, Key: hexKey(chunkKey(owner, chunk)), Chunk: chunk, Err: err})
+	s.onCorrupt(Damage{Table: Chunk, Key: chunkKey(owner, chunk), Chunk: chunk, Err: err})
 }

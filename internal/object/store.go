@@ -2,8 +2,10 @@ package object
 
 import (
 	"context"
+	"encoding/hex"
 	"errors"
 	"log/slog"
+	"sync"
 	"time"
 
 	"github.com/coffer-storage/coffer/internal/crypt/envelope"
@@ -31,12 +33,20 @@ type Options struct {
 }
 
 // Damage is something that did not authenticate. It names no user data: a service that
-// knows the row can name it.
+// knows the rows of a table can name it.
 type Damage struct {
-	Table string
-	Key   string  // hexadecimal, of the row
-	Chunk keys.ID // when a chunk is damaged
+	Table Table
+	Key   []byte  // of the row
+	Chunk keys.ID // when a chunk is damaged, else zero
 	Err   error
+}
+
+func (d Damage) String() string {
+	s := "row of table " + d.Table.Name + " with key " + hex.EncodeToString(d.Key)
+	if !d.Chunk.IsZero() {
+		s += ", chunk " + d.Chunk.String()
+	}
+	return s + ": " + d.Err.Error()
 }
 
 // Store is the barrier. All methods are safe in parallel.
@@ -57,6 +67,7 @@ type Store struct {
 	held     *holds
 	counters counters
 	deferred deferrals
+	sweeping sync.Map // of keys.Protector
 }
 
 // New opens the store and sets the protector rows from the key store.

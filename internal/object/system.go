@@ -15,14 +15,15 @@ func (s *Store) sealSYS(owner keys.ID, aad, plain []byte) ([]byte, error) {
 }
 
 // openSYS opens a SYS. The key must be one of the owner's.
-func (s *Store) openSYS(owner keys.ID, aad, sealed []byte) ([]byte, error) {
-	kref, err := envelope.ValueKeyref(sealed)
+func (s *Store) openSYS(owner keys.ID, aad, sealed []byte) (kref keys.ID, plain []byte, err error) {
+	kref, err = envelope.ValueKeyref(sealed)
 	if err != nil {
-		return nil, err
+		return kref, nil, err
 	}
 	k, err := s.ring.SystemByRef(owner, kref)
 	if err != nil {
-		return nil, err
+		return kref, nil, err
 	}
-	return envelope.OpenValue(k, kref, &s.opened, aad, sealed)
+	plain, err = envelope.OpenValue(k, kref, &s.opened, aad, sealed)
+	return kref, plain, err
 }

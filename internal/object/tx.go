@@ -2,7 +2,6 @@ package object
 
 import (
 	"bytes"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"slices"
@@ -100,7 +99,7 @@ func (tx *Tx) Scan(t Table, owner keys.ID, lo, hi []byte, reverse bool, f func(k
 func (s *Store) openRow(t Table, owner keys.ID, key, value []byte, deks []keys.ID) (*Row, error) {
 	r, err := s.parseRow(t, owner, key, value, deks)
 	if err != nil {
-		s.onCorrupt(Damage{Table: t.Name, Key: hexKey(key), Err: err})
+		s.onCorrupt(Damage{Table: t, Key: key, Err: err})
 		return nil, fault.New("object.Get", t.Name, fault.Corrupt, err)
 	}
 	r.Owner = owner
@@ -119,7 +118,7 @@ func (s *Store) parseRow(t Table, owner keys.ID, key, value []byte, deks []keys.
 	if err != nil {
 		return nil, err
 	}
-	plain, err := s.openSYS(owner, s.rowAAD(t, key), sys)
+	kref, plain, err := s.openSYS(owner, s.rowAAD(t, key), sys)
 	if err != nil {
 		return nil, err
 	}
@@ -127,6 +126,7 @@ func (s *Store) parseRow(t Table, owner keys.ID, key, value []byte, deks []keys.
 	if err != nil {
 		return nil, err
 	}
+	r.system = kref
 	for i, n := range sizes {
 		if uint64(n) > uint64(len(rest)) || n == 0 {
 			return nil, errSYS
@@ -152,6 +152,3 @@ func notFoundIsNil(err error) error {
 	}
 	return err
 }
-
-// hexKey is a row key in reports.
-func hexKey(key []byte) string { return hex.EncodeToString(key) }
