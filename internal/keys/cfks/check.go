@@ -1,10 +1,19 @@
 package cfks
 
-import "bytes"
+import (
+	"bytes"
+	"math"
+)
+
+// maxSeconds bounds periods, so that they fit a time.Duration: 272 years.
+const maxSeconds = 1 << 33
 
 // Check tests the rules between the records of a body: order, states, and that what is
 // named exists. Writers call it too, so that a body that does not open is never stored.
 func (b *Body) Check() error {
+	if b.Retention > maxSeconds {
+		return formf("retention of %d seconds", b.Retention)
+	}
 	krefs := map[ID]bool{}
 	chains := map[ID]*Chain{}
 	identities := 0
@@ -27,8 +36,11 @@ func (b *Body) Check() error {
 	if err := b.checkProtectors(chains); err != nil {
 		return err
 	}
-	for i := 1; i < len(b.Facts); i++ {
-		if bytes.Compare(b.Facts[i-1].Slot[:], b.Facts[i].Slot[:]) >= 0 {
+	for i := range b.Facts {
+		if b.Facts[i].Proved > math.MaxInt64 {
+			return formf("time of a proof out of range")
+		}
+		if i > 0 && bytes.Compare(b.Facts[i-1].Slot[:], b.Facts[i].Slot[:]) >= 0 {
 			return formf("slot facts are not in order")
 		}
 	}
@@ -41,6 +53,9 @@ func (c *Chain) check(krefs map[ID]bool) error {
 	}
 	if (c.Kind == KEK) == c.Protector.IsZero() {
 		return formf("chain %v: protector does not fit its kind", c.ID)
+	}
+	if c.Period > maxSeconds {
+		return formf("chain %v: cryptoperiod of %d seconds", c.ID, c.Period)
 	}
 	if len(c.Keys) == 0 {
 		return formf("chain %v is empty", c.ID)
@@ -69,6 +84,11 @@ func (c *Chain) check(krefs map[ID]bool) error {
 }
 
 func (k *Key) check(c *Chain) error {
+	for _, t := range k.times() {
+		if *t > math.MaxInt64 {
+			return formf("chain %v version %d: time out of range", c.ID, k.Number)
+		}
+	}
 	gone := k.State == Destroyed
 	if gone != (k.Destroyed != 0) || gone != (len(k.Secrets) == 0) || !gone && k.DestroyedBy != "" {
 		return formf("chain %v version %d: state and facts disagree", c.ID, k.Number)
