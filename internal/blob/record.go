@@ -214,10 +214,14 @@ func (k *call) overwrite(f *found) error {
 
 // encryptionOf reports the protection of a stored row.
 func encryptionOf(r *object.Row) Encryption {
-	if len(r.CPKHash) == 0 {
-		return Encryption{}
+	var e Encryption
+	if len(r.DEKs) > 0 {
+		e.Protector, e.Kref = r.DEKs[0].Protector, r.DEKs[0].Kref()
 	}
-	return Encryption{KeySHA256: base64.StdEncoding.EncodeToString(r.CPKHash)}
+	if len(r.CPKHash) > 0 {
+		e.KeySHA256 = base64.StdEncoding.EncodeToString(r.CPKHash)
+	}
+	return e
 }
 
 // encrypted reports whether a row says that its content is: every content has a data

@@ -4,6 +4,7 @@ import (
 	"io"
 	"time"
 
+	"github.com/coffer-storage/coffer/internal/keys"
 	"github.com/coffer-storage/coffer/internal/name"
 )
 
@@ -48,6 +49,10 @@ type MetaPair struct{ Name, Value string }
 type Encryption struct {
 	Scope     string // encryption scope
 	KeySHA256 string // base64 of the hash of a customer-provided key
+
+	// Which key version wraps the content's first data key: for logs, never for the wire.
+	Protector keys.Protector
+	Kref      keys.ID
 }
 
 // EncryptionOptions are what a request asks of encryption. None is honoured yet:
