@@ -25,10 +25,9 @@ type Observation struct {
 	Duration                   time.Duration
 	Status                     int
 	Code                       string // error code, "" on success
-	KeyName                    string // key that protects what was read or written
-	KeyVersion                 uint64
-	Aborted                    bool  // the connection was cut in the middle of the answer
-	Err                        error // what went wrong, for the log
+	Key                        Key    // that protects what was read or written
+	Aborted                    bool   // the connection was cut in the middle of the answer
+	Err                        error  // what went wrong, for the log
 }
 
 // Observe collects the observation of r, answered by w.
@@ -36,7 +35,7 @@ func Observe(w *Response, r *Request, now time.Time, err error) *Observation {
 	o := &Observation{
 		RequestID: r.ID, ClientRequestID: r.ClientRequestID, Operation: r.Operation, Account: string(r.Target.Account),
 		Version: string(r.Version), BytesIn: r.BytesIn(), BytesOut: w.BytesOut(), Start: r.Received,
-		Duration: now.Sub(r.Received), Status: w.Status(), Code: w.Code(), KeyName: r.KeyName, KeyVersion: r.KeyVersion, Err: err,
+		Duration: now.Sub(r.Received), Status: w.Status(), Code: w.Code(), Key: r.Key, Err: err,
 	}
 	if o.Operation == "" {
 		o.Operation = "Unknown"
@@ -85,8 +84,8 @@ func (o *Observation) Attrs() []slog.Attr {
 	opt("client_request_id", o.ClientRequestID)
 	opt("sas", o.SignatureHash)
 	opt("code", o.Code)
-	if o.KeyName != "" {
-		a = append(a, slog.String("key", o.KeyName), slog.Uint64("key_version", o.KeyVersion))
+	if o.Key.Name != "" {
+		a = append(a, slog.String("key", o.Key.Name), slog.String("key_ref", o.Key.Ref), slog.Uint64("key_version", o.Key.Version))
 	}
 	if o.Aborted {
 		a = append(a, slog.Bool("aborted", true))

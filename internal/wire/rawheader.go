@@ -23,9 +23,9 @@ func RawHeaderNames(ctx context.Context) []string {
 	return names
 }
 
-// spelling returns the header name as it arrived, if anyone noted it, and otherwise
+// Spelling returns the header name as it arrived, if anyone noted it, and otherwise
 // the canonical name that net/http gives.
-func spelling(raw []string, canonical string) string {
+func Spelling(raw []string, canonical string) string {
 	for _, n := range raw {
 		if strings.EqualFold(n, canonical) {
 			return n

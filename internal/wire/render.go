@@ -143,3 +143,29 @@ func SetHeader(h http.Header, name, value string) {
 
 // Time formats t as headers and lists do.
 func Time(t time.Time) string { return t.UTC().Format(http.TimeFormat) }
+
+// ISOTime formats t as XML bodies of the protocol do, with seven fractional digits; the
+// zero time is "".
+func ISOTime(t time.Time) string {
+	if t.IsZero() {
+		return ""
+	}
+	return t.UTC().Format(errorTime)
+}
+
+// isoLayouts are the forms that the protocol takes: a day, minutes, seconds, and, as Go
+// reads fractions that a layout does not name, parts of a second.
+var isoLayouts = []string{"2006-01-02T15:04:05Z07:00", "2006-01-02T15:04Z07:00", time.DateOnly}
+
+// ParseISOTime reads a time in any of the forms; "" is the zero time.
+func ParseISOTime(s string) (time.Time, bool) {
+	if s == "" {
+		return time.Time{}, true
+	}
+	for _, l := range isoLayouts {
+		if t, err := time.Parse(l, s); err == nil {
+			return t.UTC(), true
+		}
+	}
+	return time.Time{}, false
+}

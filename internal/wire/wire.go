@@ -45,10 +45,16 @@ type Request struct {
 	Version         Version
 	Operation       string // name in the route table, once it is known
 	Caller          *access.Caller
-	KeyName         string // key that protects what was read or written, once it is known
-	KeyVersion      uint64
+	Key             Key // that protects what was read or written, once it is known
 
 	body *Body
+}
+
+// Key names a version of a key, for logs.
+type Key struct {
+	Name    string // kind and id of the protector
+	Ref     string // random reference of the version
+	Version uint64 // 0: not known
 }
 
 // NewRequest starts the request that r carries. It has an id from here on, so that every

@@ -5,7 +5,9 @@ import (
 	"encoding/xml"
 	"errors"
 	"io"
+	"strconv"
 	"strings"
+	"time"
 
 	"github.com/coffer-storage/coffer/internal/fault"
 )
@@ -138,6 +140,53 @@ func (d *Decoder) Text() (string, error) {
 		}
 		b.WriteString(text)
 	}
+}
+
+// Bool reads the text of the current element as true or false.
+func (d *Decoder) Bool(element string) (bool, error) {
+	s, err := d.Text()
+	if err != nil {
+		return false, err
+	}
+	switch strings.ToLower(strings.TrimSpace(s)) {
+	case "true", "1":
+		return true, nil
+	case "false", "0":
+		return false, nil
+	}
+	return false, BadNode(element, s)
+}
+
+// Int reads the text of the current element as a number from 0 up.
+func (d *Decoder) Int(element string) (int, error) {
+	s, err := d.Text()
+	if err != nil {
+		return 0, err
+	}
+	n, err := strconv.ParseUint(strings.TrimSpace(s), 10, 31)
+	if err != nil {
+		return 0, BadNode(element, s)
+	}
+	return int(n), nil
+}
+
+// Time reads the text of the current element as a time; an empty one is the zero time.
+func (d *Decoder) Time(element string) (time.Time, error) {
+	s, err := d.Text()
+	if err != nil {
+		return time.Time{}, err
+	}
+	t, ok := ParseISOTime(strings.TrimSpace(s))
+	if !ok {
+		return time.Time{}, BadNode(element, s)
+	}
+	return t, nil
+}
+
+// BadNode is the error for an element whose text is wrong by form.
+func BadNode(element, value string) error {
+	return fault.New("wire.Decoder", "", fault.InvalidXMLNodeValue, nil,
+		fault.Detail{Name: "XmlNodeName", Value: element}, fault.Detail{Name: "XmlNodeValue", Value: value})
 }
 
 // Unknown is the error for an element that does not belong where it stands.

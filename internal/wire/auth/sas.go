@@ -123,10 +123,10 @@ func isField(name string) bool {
 // readTerms parses times, addresses and protocol.
 func (f *fields) readTerms() error {
 	var ok bool
-	if f.Start, ok = parseTime(f.st); !ok {
+	if f.Start, ok = wire.ParseISOTime(f.st); !ok {
 		return refuse(fault.AuthenticationFailed, malformed+" st is not a time.")
 	}
-	if f.Expiry, ok = parseTime(f.se); !ok {
+	if f.Expiry, ok = wire.ParseISOTime(f.se); !ok {
 		return refuse(fault.AuthenticationFailed, malformed+" se is not a time.")
 	}
 	switch strings.ToLower(f.spr) {
@@ -142,25 +142,6 @@ func (f *fields) readTerms() error {
 		}
 	}
 	return nil
-}
-
-// timeLayouts are the forms that the service takes for st and se.
-var timeLayouts = []string{
-	"2006-01-02T15:04:05Z07:00", // fractions of a second parse as well
-	"2006-01-02T15:04Z07:00",
-	time.DateOnly,
-}
-
-func parseTime(s string) (time.Time, bool) {
-	if s == "" {
-		return time.Time{}, true
-	}
-	for _, l := range timeLayouts {
-		if t, err := time.Parse(l, s); err == nil {
-			return t.UTC(), true
-		}
-	}
-	return time.Time{}, false
 }
 
 func parseRange(s string) (*access.IPRange, bool) {
@@ -217,7 +198,7 @@ func (a *Authenticator) mergePolicy(r *wire.Request, f *fields) error {
 		err = fault.New("auth.Policy", "", fault.ResourceNotFound, nil)
 	}
 	switch fault.KindOf(err) {
-	case fault.ResourceNotFound, fault.ContainerNotFound, fault.AccountNotFound, fault.InvalidResourceName:
+	case fault.AuthenticationFailed, fault.ResourceNotFound, fault.ContainerNotFound, fault.AccountNotFound, fault.InvalidResourceName:
 		return refuse(fault.AuthenticationFailed, "The stored access policy of the signed identifier does not exist.")
 	}
 	if err != nil {

@@ -1,0 +1,122 @@
+package blobhttp
+
+import (
+	"strconv"
+	"strings"
+
+	"github.com/coffer-storage/coffer/internal/blob"
+	"github.com/coffer-storage/coffer/internal/fault"
+	"github.com/coffer-storage/coffer/internal/wire"
+)
+
+// Headers of the default scope of a container.
+const (
+	headerDefaultScope = "X-Ms-Default-Encryption-Scope"
+	headerDenyOverride = "X-Ms-Deny-Encryption-Scope-Override"
+)
+
+// notHonoured are headers that change what an operation does or stores, and that are not
+// served yet. To ignore one would be to do something else than was asked, and to say
+// that it was done: so each is refused by its name, on every operation.
+var notHonoured = []string{
+	"x-ms-structured-body",
+	"x-ms-structured-content-length",
+	"x-ms-if-tags",
+	"x-ms-tags",
+	"x-ms-immutability-policy-until-date",
+	"x-ms-immutability-policy-mode",
+	"x-ms-legal-hold",
+	"x-ms-expiry-option",
+	"x-ms-expiry-time",
+	"x-ms-seal-blob",
+	"x-ms-rehydrate-priority",
+	"x-ms-blob-content-length",
+	"x-ms-blob-sequence-number",
+	"x-ms-sequence-number-action",
+	"x-ms-if-sequence-number-le",
+	"x-ms-if-sequence-number-lt",
+	"x-ms-if-sequence-number-eq",
+	"x-ms-blob-condition-maxsize",
+	"x-ms-blob-condition-appendpos",
+	"x-ms-access-tier-if-modified-since",
+	"x-ms-access-tier-if-unmodified-since",
+	"x-ms-creation-time",
+	"x-ms-upload-file-permission",
+}
+
+// refuseQuery are query parameters of the same kind.
+var refuseQuery = []string{"snapshot", "versionid", "deletetype", "prevsnapshot"}
+
+// refuseForm refuses what must not be ignored and is not honoured.
+func refuseForm(r *wire.Request, rt *route) error {
+	const op = "blobhttp.refuse"
+	if err := refuseEncryption(r, rt); err != nil {
+		return err
+	}
+	for _, n := range notHonoured {
+		if r.Has(n) {
+			return fault.New(op, "", fault.UnsupportedHeader, nil, fault.Detail{Name: "HeaderName", Value: n})
+		}
+	}
+	for n := range r.Header {
+		if n = strings.ToLower(n); strings.HasPrefix(n, "x-ms-source-") {
+			return fault.New(op, "", fault.UnsupportedHeader, nil, fault.Detail{Name: "HeaderName", Value: n})
+		}
+	}
+	for _, n := range refuseQuery {
+		if v, ok := r.Query.Lookup(n); ok && rt.on == onBlob {
+			return fault.New(op, "", fault.UnsupportedQuery, nil,
+				fault.Detail{Name: "QueryParameterName", Value: n}, fault.Detail{Name: "QueryParameterValue", Value: v})
+		}
+	}
+	if v, ok := r.Query.Lookup("timeout"); ok {
+		if n, err := strconv.ParseUint(v, 10, 31); err != nil || n == 0 {
+			return wire.BadQuery(op, "timeout", v, "Not a positive integer.")
+		}
+	}
+	return nil
+}
+
+// refuseEncryption refuses every header that asks for encryption under another key than
+// the account's. The names are matched by their form, so that one that is newer than
+// this code is refused as well. Values are neither read nor told back.
+func refuseEncryption(r *wire.Request, rt *route) error {
+	for n := range r.Header {
+		l := strings.ToLower(n)
+		if !strings.HasPrefix(l, "x-ms-") || strings.HasPrefix(l, "x-ms-meta-") || !strings.Contains(l, "encryption") {
+			continue
+		}
+		if rt.op == "CreateContainer" && (n == headerDefaultScope || n == headerDenyOverride) {
+			continue
+		}
+		return notHonouredEncryption(l)
+	}
+	if rt.op != "CreateContainer" || !r.Has(headerDefaultScope) && !r.Has(headerDenyOverride) {
+		return nil
+	}
+	return refuseDefaultScope(r)
+}
+
+// refuseDefaultScope lets only the default pass that every container has anyway.
+func refuseDefaultScope(r *wire.Request) error {
+	const op = "blobhttp.refuse"
+	switch deny := strings.ToLower(r.Header1(headerDenyOverride)); {
+	case r.Version < wire.EncryptionVersion:
+		return notHonouredEncryption(strings.ToLower(headerDefaultScope))
+	case !r.Has(headerDefaultScope):
+		return wire.MissingHeader(op, strings.ToLower(headerDefaultScope))
+	case !r.Has(headerDenyOverride):
+		return wire.MissingHeader(op, strings.ToLower(headerDenyOverride))
+	case deny != "true" && deny != "false":
+		return wire.BadHeader(op, strings.ToLower(headerDenyOverride), deny)
+	case deny == "true":
+		return notHonouredEncryption(strings.ToLower(headerDenyOverride))
+	case r.Header1(headerDefaultScope) != blob.AccountKeyScope:
+		return notHonouredEncryption(strings.ToLower(headerDefaultScope))
+	}
+	return nil
+}
+
+func notHonouredEncryption(header string) error {
+	return fault.New("blobhttp.refuse", "", fault.EncryptionNotHonoured, nil, fault.Detail{Name: "HeaderName", Value: header})
+}
