@@ -7,8 +7,8 @@
 #
 # BENCH_DUR (2s), BENCH_CONC (1,8,32), BENCH_BIG (1073741824), BENCH_LIST
 # (10000) and BENCH_WORK choose a smaller run; BENCH_OUT keeps the results (one
-# JSON object a line); BENCH_PROFILE=FILE runs one more pass against a server
-# that writes its CPU profile there and prints the top entries.
+# JSON object a line); BENCH_PROFILE=DIR then profiles the server by workload
+# (profile.sh).
 set -euo pipefail
 cd "$(dirname "$0")"
 . ../interop/lib.sh
@@ -104,5 +104,5 @@ echo
 "$scratch/bench" -table "$out" -base "$bases" -of coffer
 
 if [ -n "${BENCH_PROFILE:-}" ]; then
-	./profile.sh "$BENCH_PROFILE"
+	"$PWD/profile.sh" "$BENCH_PROFILE"
 fi

@@ -11,12 +11,17 @@ set -uo pipefail
 cd "$(dirname "$0")"
 . ./report.sh
 
-restic=$1
+restic=$1 proxy=$2
+
+# restic tries a failed request again for a quarter of an hour: long enough for
+# one step to hide the next, so each command is cut off.
+r() { timeout 180 "$restic" "$@"; }
+
 field() { printf '%s' "$AZURE_STORAGE_CONNECTION_STRING" | tr ';' '\n' | sed -n "s/^$1=//p"; }
 AZURE_ACCOUNT_NAME=$(field AccountName)
 AZURE_ACCOUNT_KEY=$(field AccountKey)
 export AZURE_ACCOUNT_NAME AZURE_ACCOUNT_KEY
-export HTTPS_PROXY=http://$2 NO_PROXY=
+export HTTPS_PROXY=http://$proxy NO_PROXY=
 unset AZURE_ENDPOINT_SUFFIX AZURE_STORAGE_CONNECTION_STRING https_proxy no_proxy ALL_PROXY all_proxy
 
 work=$(mktemp -d)
@@ -34,36 +39,36 @@ for i in $(seq 1 200); do echo "file $i of many" >"$src/deep/f$i"; done
 noise 1500000 "$src/deep/er/mid.bin"
 ln -s ../small.bin "$src/deep/link"
 
-init() { "$restic" init; }
-backup() { "$restic" backup "$src"; }
+init() { r init; }
+backup() { r backup "$src"; }
 again() {
 	echo more >"$src/deep/f1"
 	rm "$src/deep/f2"
 	noise 2000000 "$src/second.bin"
-	"$restic" backup "$src"
-	"$restic" snapshots --json >"$work/snapshots"
+	r backup "$src"
+	r snapshots --json >"$work/snapshots"
 	expect snapshots "$(grep -o '"short_id"' "$work/snapshots" | wc -l)" 2
 }
-check() { "$restic" check --read-data; }
+check() { r check --read-data; }
 restore() {
-	"$restic" restore latest --target "$work/back"
+	r restore latest --target "$work/back"
 	diff -r "$src" "$work/back$src"
 }
 ranges() {
-	"$restic" dump latest "$src/large.bin" >"$work/dumped"
+	r dump latest "$src/large.bin" >"$work/dumped"
 	cmp "$work/dumped" "$src/large.bin"
 }
 prune() {
-	"$restic" forget --keep-last 1 --prune
-	"$restic" check --read-data
-	"$restic" restore latest --target "$work/back2"
+	r forget --keep-last 1 --prune
+	r check --read-data
+	r restore latest --target "$work/back2"
 	diff -r "$src" "$work/back2$src"
 }
 delete() {
-	"$restic" snapshots --json >"$work/snapshots"
+	r snapshots --json >"$work/snapshots"
 	id=$(grep -o '"short_id":"[0-9a-f]*"' "$work/snapshots" | head -n 1 | cut -d '"' -f 4)
-	"$restic" forget --prune "$id"
-	"$restic" stats --mode raw-data --json | tee "$work/stats"
+	r forget --prune "$id"
+	r stats --mode raw-data --json | tee "$work/stats"
 	grep -q '"snapshots_count":0' "$work/stats"
 }
 

@@ -184,11 +184,22 @@ func (r *run) protocol(ctx context.Context) error {
 		}
 	}
 	for _, h := range []string{"x-ms-version", "x-ms-client-request-id"} {
-		if got, want := raw.Header.Get(h), raw.Request.Header.Get(h); got != want {
+		if got, want := raw.Header.Get(h), sent(raw.Request.Header, h); got != want {
 			return fmt.Errorf("%s %q was answered with %q", h, want, got)
 		}
 	}
 	return nil
+}
+
+// sent looks a header up without regard to case: the SDK puts names into the
+// map in its own spelling.
+func sent(h http.Header, name string) string {
+	for k, v := range h {
+		if strings.EqualFold(k, name) && len(v) > 0 {
+			return v[0]
+		}
+	}
+	return ""
 }
 
 func (r *run) errors(ctx context.Context) error {
