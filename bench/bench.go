@@ -30,6 +30,8 @@ type bench struct {
 	run   string // part of every written name: no run meets the blobs of another
 	body  []byte
 
+	profile bool // signal the server around each timed part
+
 	bigReady bool // the blob that big reads share has been put and checked
 	seq      atomic.Int64
 }
@@ -119,7 +121,9 @@ func (b *bench) one(ctx context.Context, name string, w workload, conc int) (res
 	syscall.Sync() // dirty pages of the workload before are not this one's
 	resetPeak(b.pids)
 	s0, c0 := readProcs(b.pids), ownCPU()
+	b.signal(syscall.SIGUSR1)
 	l := b.loop(ctx, w, conc, workers, op)
+	b.signal(syscall.SIGUSR2)
 	s1, c1 := readProcs(b.pids), ownCPU()
 	r := result{Label: b.label, Work: name, Conc: conc, Ops: len(l.lats), Errors: l.errors, Seconds: l.seconds,
 		OpsS: float64(len(l.lats)) / l.seconds, MiBS: float64(l.moved) / l.seconds / (1 << 20),
@@ -132,6 +136,15 @@ func (b *bench) one(ctx context.Context, name string, w workload, conc int) (res
 		r.PerOp = (s1.CPU - s0.CPU) / float64(r.Ops) * 1e6
 	}
 	return r, nil
+}
+
+// signal begins and ends the server's profile.
+func (b *bench) signal(s syscall.Signal) {
+	if b.profile && len(b.pids) > 0 {
+		if err := syscall.Kill(b.pids[0], s); err != nil {
+			log.Printf("profile: %v", err)
+		}
+	}
 }
 
 // tally is what a loop did.

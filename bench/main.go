@@ -41,6 +41,7 @@ func main() {
 	big := flag.Int64("big", 1<<30, "size of the big blob")
 	listN := flag.Int("list", 10000, "blobs to list")
 	tmp := flag.String("tmp", "/dev/shm", "folder for the client's own big file")
+	profile := flag.Bool("profile", false, "tell the server to profile the timed part (only one built by profile.sh understands)")
 	table := flag.String("table", "", "print a table of the results in this file and exit")
 	base := flag.String("base", "null,nginx", "with -table: the peers to divide by")
 	of := flag.String("of", "coffer", "with -table: whose figures to divide")
@@ -57,7 +58,7 @@ func main() {
 		log.Fatal(err)
 	}
 	b := &bench{d: d, label: *label, dur: *dur, reps: *reps, bigN: *big, listN: *listN, tmp: *tmp,
-		run: strconv.FormatInt(time.Now().UnixNano(), 36), body: newBody(), pids: numbers(*pids)}
+		run: strconv.FormatInt(time.Now().UnixNano(), 36), body: newBody(), pids: numbers(*pids), profile: *profile}
 	if *out != "" {
 		f, err := os.OpenFile(*out, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o644)
 		if err != nil {

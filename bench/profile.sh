@@ -29,10 +29,10 @@ for work in "${works[@]}"; do
 	eval "$("$coffer" env --shell sh --data "$data")"
 	BENCH_ACCOUNT_KEY=$(printf '%s' "$COFFER_HTTP_CONNECTION_STRING" | tr ';' '\n' | sed -n 's/^AccountKey=//p')
 	export BENCH_ACCOUNT_KEY
-	kill -USR1 "$server"
-	"$scratch/bench" -label coffer -endpoint "http://$address/devstoreaccount1" -pid "$server" -work "$work" \
-		-conc 8 -dur "${BENCH_DUR:-5s}" -reps 3 | tail -n 1
-	kill -USR2 "$server"
+	conc=8
+	case $work in list | stream1g) conc=1 ;; esac
+	"$scratch/bench" -profile -label coffer -endpoint "http://$address/devstoreaccount1" -pid "$server" -work "$work" \
+		-conc $conc -dur "${BENCH_DUR:-5s}" -reps 3 | tail -n 1
 	wait_file "$profile.done" "$server" 20
 	rm -f "$profile.done"
 	stop_coffer
