@@ -23,10 +23,12 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"github.com/coffer-storage/coffer/internal/account"
+	"github.com/coffer-storage/coffer/internal/audit"
 	"github.com/coffer-storage/coffer/internal/blob"
 	"github.com/coffer-storage/coffer/internal/extent"
 	"github.com/coffer-storage/coffer/internal/extent/fileextent"
 	"github.com/coffer-storage/coffer/internal/fault"
+	"github.com/coffer-storage/coffer/internal/janitor"
 	"github.com/coffer-storage/coffer/internal/keyprovider"
 	"github.com/coffer-storage/coffer/internal/keys"
 	"github.com/coffer-storage/coffer/internal/keys/filestore"
@@ -72,7 +74,9 @@ type Store struct {
 	Objects  *object.Store
 	Accounts *account.Service
 	Blobs    *blob.Service
-	Created  bool // this Open made the store
+	Audit    *audit.Log
+	Janitor  *janitor.Janitor // rests until Start
+	Created  bool             // this Open made the store
 
 	closers []func() error // in the order of opening
 }
@@ -103,6 +107,9 @@ func (s *Store) open(ctx context.Context, o *Options) error {
 		return err
 	}
 	if err := s.openMeta(ctx, o); err != nil {
+		return err
+	}
+	if err := s.openAudit(o); err != nil {
 		return err
 	}
 	if err := s.finishKeys(ctx); err != nil {
@@ -198,15 +205,38 @@ func (s *Store) openMeta(ctx context.Context, o *Options) error {
 	return nil
 }
 
+// auditFiles gives the trail its files: sealed like everything else.
+type auditFiles struct{ *sealedfs.FS }
+
+func (a auditFiles) CreateAudit(n uint64) (audit.File, error) {
+	f, err := a.FS.CreateAudit(n)
+	if err != nil {
+		return nil, err
+	}
+	return f, nil
+}
+
+func (s *Store) openAudit(o *Options) error {
+	var err error
+	if s.Audit, err = audit.Open(auditFiles{s.Meta.FS()}, audit.Options{Now: o.Now}); err != nil {
+		return err
+	}
+	s.Ring.SetAudit(s.Audit)
+	s.later(s.Audit.Close)
+	return nil
+}
+
 // finishKeys completes what the last run left: creation, copies, a purge write. From
 // here on HEAD follows every change of the key store.
 func (s *Store) finishKeys(ctx context.Context) error {
 	s.Ring.OnSwap(s.Meta.AfterSwap)
-	if !s.Ring.Initialized() {
-		return s.Ring.Initialize(ctx)
-	}
 	// A copy that cannot be repaired is no reason to refuse: doctor shows it.
 	_ = s.Ring.Repair(ctx)
+	if !s.Ring.Initialized() {
+		if err := s.Ring.Initialize(ctx); err != nil {
+			return err
+		}
+	}
 	if s.Ring.PurgePending() {
 		return s.Ring.FinishPurge(ctx)
 	}
@@ -247,6 +277,10 @@ func (s *Store) openServices(ctx context.Context, o *Options) error {
 	s.Accounts = account.New(s.Objects, s.Ring, account.Options{Now: o.Now})
 	s.later(func() error { s.Accounts.Close(); return nil })
 	s.Blobs = blob.New(s.Objects, s.Accounts, blob.Options{Now: o.Now})
+	s.Janitor = janitor.New(janitor.Options{
+		Store: s.Objects, Ring: s.Ring, Collectors: []janitor.Collector{s.Blobs.Collect}, Now: o.Now, Logger: o.Logger,
+	})
+	s.later(func() error { s.Janitor.Close(); return nil })
 	return nil
 }
 
