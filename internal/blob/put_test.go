@@ -55,7 +55,10 @@ func TestPutBlob(t *testing.T) {
 		wantP := blob.Properties{
 			Headers: h, Metadata: m, ETag: a.ETag, LastModified: a.LastModified, Created: a.LastModified,
 			Length: int64(len(content)), Type: "BlockBlob", Tier: "Cool", TierChanged: a.LastModified,
-			ServerEncrypted: true, LeaseStatus: "unlocked", LeaseState: "available",
+			ServerEncrypted: true, LeaseStatus: "unlocked", LeaseState: "available", Encryption: p.Encryption,
+		}
+		if info, err := w.Accounts.Get(w.ctx, acct); err != nil || p.Encryption.Protector != info.Protector || p.Encryption.KeySHA256+p.Encryption.Scope != "" || p.Encryption != a.Encryption {
+			t.Errorf("%s: encryption = %+v, %v, want the account's key", name, p.Encryption, err)
 		}
 		if d := cmp.Diff(wantP, p); d != "" {
 			t.Errorf("%s: properties (-want +got):\n%s", name, d)

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"testing"
 
 	"github.com/coffer-storage/coffer/internal/crypt"
 	"github.com/coffer-storage/coffer/internal/extent"
@@ -155,4 +156,17 @@ func (w *writer) Abort() {
 	w.e.mu.Lock()
 	defer w.e.mu.Unlock()
 	delete(w.e.all, w.id)
+}
+
+// Flip changes one bit of the byte at off in the only extent there is.
+func (e *Extents) Flip(t testing.TB, off int) {
+	t.Helper()
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if len(e.all) != 1 {
+		t.Fatalf("%d extents, want one", len(e.all))
+	}
+	for _, c := range e.all {
+		c.bytes[off] ^= 1
+	}
 }
