@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 
 	"github.com/coffer-storage/coffer/internal/extent"
+	"github.com/coffer-storage/coffer/internal/fault"
 	"github.com/coffer-storage/coffer/internal/keys"
 )
 
@@ -130,15 +131,19 @@ func (tx *Tx) putPlace(p extent.Place, owner, chunk keys.ID) error {
 	return tx.Put(Place, placeKey(p, owner, chunk), r)
 }
 
-// freeChunk removes the rows of a chunk and notes its extent for collection.
+// freeChunk removes the rows of a chunk and notes its extent for collection. A row that
+// does not open says not where its chunk lies: it stays, and verify names it.
 func (tx *Tx) freeChunk(owner, chunk keys.ID) (freed bool, err error) {
 	key := chunkKey(owner, chunk)
 	r, err := tx.Get(Chunk, owner, key)
+	if fault.Is(err, fault.Corrupt) {
+		return false, nil
+	}
 	if err != nil {
 		return false, notFoundIsNil(err) // freed before, by a run that was cut off
 	}
 	tx.Delete(Chunk, key)
-	if r.chunk == nil || r.chunk.inline() {
+	if r.chunk.inline() {
 		return true, nil
 	}
 	tx.Delete(Place, placeKey(r.chunk.place, owner, chunk))

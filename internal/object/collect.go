@@ -5,6 +5,7 @@ import (
 	"slices"
 	"sync"
 
+	"github.com/coffer-storage/coffer/internal/fault"
 	"github.com/coffer-storage/coffer/internal/keys"
 	"github.com/coffer-storage/coffer/internal/meta"
 )
@@ -17,6 +18,7 @@ type Collected struct {
 	Bytes    int64 // of those
 	Moved    int   // chunks moved out of extents that were mostly dead
 	Deferred int   // left for later: a reader, a writer or a fence is in the way
+	Damaged  int   // left because a row does not open
 }
 
 // Add sums up.
@@ -27,6 +29,7 @@ func (c *Collected) Add(o Collected) {
 	c.Bytes += o.Bytes
 	c.Moved += o.Moved
 	c.Deferred += o.Deferred
+	c.Damaged += o.Damaged
 }
 
 const (
@@ -106,8 +109,8 @@ func (s *Store) Backlog(ctx context.Context, limit int) (contents, extents int, 
 func (s *Store) collectGarbage(ctx context.Context) (total Collected, err error) {
 	lo := []byte{garbagePrefix}
 	for {
-		batch, err := s.garbageFrom(ctx, lo)
-		if err != nil || len(batch) == 0 {
+		batch, next, err := s.garbageFrom(ctx, lo)
+		if err != nil {
 			return total, err
 		}
 		// Every snapshot that began before these rows were read is over after this.
@@ -122,26 +125,44 @@ func (s *Store) collectGarbage(ctx context.Context) (total Collected, err error)
 			}
 			n, err := s.free(ctx, g)
 			total.Chunks += n
+			if fault.Is(err, fault.Corrupt) { // of a map row: the others go on
+				total.Damaged++
+				continue
+			}
 			if err != nil {
 				return total, err
 			}
 			total.Contents++
 			s.deferred.forget(g.key)
 		}
-		lo = append(slices.Clone(batch[len(batch)-1].key), 0)
+		if next == nil {
+			return total, nil
+		}
+		lo = next
 	}
 }
 
-func (s *Store) garbageFrom(ctx context.Context, lo []byte) (batch []garbage, err error) {
+// garbageFrom reads some garbage rows and says where to go on. Those that do not open
+// are passed over: they were reported, and must not stop the others.
+func (s *Store) garbageFrom(ctx context.Context, lo []byte) (batch []garbage, next []byte, err error) {
 	err = s.View(ctx, func(tx *Tx) error {
-		batch = batch[:0]
-		return tx.Scan(Garbage, s.id, lo, []byte{garbagePrefix + 1}, false, func(key []byte, r *Row) (bool, error) {
-			g, err := parseGarbage(key, r)
-			batch = append(batch, g)
-			return len(batch) < collectRows, err
+		return tx.r.Scan(Garbage.key(lo), Garbage.end([]byte{garbagePrefix + 1}), false, func(k, v []byte) (bool, error) {
+			key := slices.Clone(k[1:])
+			if len(batch) == collectRows {
+				next = key
+				return false, nil
+			}
+			r, err := s.openRow(Garbage, s.id, key, slices.Clone(v), nil)
+			if err != nil {
+				return true, nil
+			}
+			if g, err := parseGarbage(key, r); err == nil {
+				batch = append(batch, g)
+			}
+			return true, nil
 		})
 	})
-	return batch, err
+	return batch, next, err
 }
 
 // garbageHeld reports whether a Reader may still need what g names.

@@ -8,6 +8,7 @@ import (
 
 	"github.com/coffer-storage/coffer/internal/crypt/segment"
 	"github.com/coffer-storage/coffer/internal/extent"
+	"github.com/coffer-storage/coffer/internal/fault"
 	"github.com/coffer-storage/coffer/internal/keys"
 )
 
@@ -25,6 +26,10 @@ func (s *Store) collectExtents(ctx context.Context) (total Collected, err error)
 		for _, id := range ids {
 			c, err := s.collectExtent(ctx, id)
 			total.Add(c)
+			if fault.Is(err, fault.Corrupt) { // a place row does not open: the extent stays
+				total.Damaged++
+				continue
+			}
 			if err != nil {
 				return total, err
 			}
@@ -54,9 +59,10 @@ func (s *Store) noteDead(ctx context.Context, ids [][16]byte) error {
 func (s *Store) deadFrom(ctx context.Context, lo []byte) (ids [][16]byte, err error) {
 	err = s.View(ctx, func(tx *Tx) error {
 		ids = ids[:0]
-		return tx.Scan(Dead, s.id, lo, nil, false, func(key []byte, _ *Row) (bool, error) {
-			if len(key) == 16 {
-				ids = append(ids, [16]byte(key))
+		// The key says it all; whether anything lives there is looked up anyway.
+		return tx.r.Scan(Dead.key(lo), Dead.end(nil), false, func(key, _ []byte) (bool, error) {
+			if len(key) == 17 {
+				ids = append(ids, [16]byte(key[1:]))
 			}
 			return len(ids) < collectRows, nil
 		})

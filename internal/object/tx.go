@@ -8,6 +8,7 @@ import (
 
 	"github.com/coffer-storage/coffer/internal/crypt/enc"
 	"github.com/coffer-storage/coffer/internal/crypt/envelope"
+	"github.com/coffer-storage/coffer/internal/crypt/segment"
 	"github.com/coffer-storage/coffer/internal/extent"
 	"github.com/coffer-storage/coffer/internal/fault"
 	"github.com/coffer-storage/coffer/internal/keys"
@@ -66,6 +67,9 @@ func (tx *Tx) put(t Table, key []byte, r *Row, deks []keys.ID) error {
 	}
 	row := envelope.Row{SYS: sys}
 	for _, p := range r.Parts {
+		if err := p.check(); err != nil {
+			return err
+		}
 		row.Parts = append(row.Parts, p.Sealed)
 		if p.Kind == PartInline {
 			tx.inlineRows++
@@ -133,11 +137,37 @@ func (s *Store) parseRow(t Table, owner keys.ID, key, value []byte, deks []keys.
 		}
 		r.Parts[i].Sealed = rest[:n:n]
 		rest = rest[n:]
+		if err := r.Parts[i].check(); err != nil {
+			return nil, err
+		}
 	}
 	if len(rest) > 0 || r.Class != extent.Single || (r.chunk != nil) != (t == Chunk) {
 		return nil, errSYS
 	}
 	return r, nil
+}
+
+// check compares what a part says about itself with its entry in SYS. What passes can
+// be written again.
+func (p Part) check() error {
+	if p.Kind == PartInline {
+		h, err := segment.ParseHeader(p.Sealed)
+		if err != nil {
+			return err
+		}
+		if _, err := segment.PlainSize(int64(len(p.Sealed)), h.Lg); err != nil {
+			return err
+		}
+		if h.Chunk != p.VID {
+			return errSYS
+		}
+		return nil
+	}
+	kref, err := envelope.ValueKeyref(p.Sealed)
+	if err == nil && kref != p.Keyref {
+		err = errSYS
+	}
+	return err
 }
 
 // rowAAD binds a row to its place.
