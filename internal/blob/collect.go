@@ -73,7 +73,8 @@ func (s *Service) Collect(ctx context.Context, budget int) (more bool, err error
 			break
 		}
 	}
-	return len(list) == maxDropped && failed == nil, edge(op, "", failed)
+	// What was released may have dropped other things: a container its stagings.
+	return len(list) > 0 && failed == nil, edge(op, "", failed)
 }
 
 func (s *Service) listDropped(ctx context.Context) (list []dropped, err error) {

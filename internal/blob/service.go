@@ -103,10 +103,15 @@ func (k *call) enter(tx *object.Tx) (*container, error) {
 			return nil, err
 		}
 	}
+	return box, k.absent(err, fault.ContainerNotFound)
+}
+
+// absent turns what a Get answers for a row that is not there into kind.
+func (k *call) absent(err error, kind fault.Kind) error {
 	if errors.Is(err, meta.ErrNotFound) {
-		return nil, k.fault(fault.ContainerNotFound)
+		return k.fault(kind)
 	}
-	return box, err
+	return err
 }
 
 func (k *call) fault(kind fault.Kind, details ...fault.Detail) error {

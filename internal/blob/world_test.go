@@ -12,6 +12,7 @@ import (
 	"github.com/coffer-storage/coffer/internal/blob/blobtest"
 	"github.com/coffer-storage/coffer/internal/fault"
 	"github.com/coffer-storage/coffer/internal/meta"
+	"github.com/coffer-storage/coffer/internal/meta/memkv"
 	"github.com/coffer-storage/coffer/internal/name"
 )
 
@@ -30,10 +31,7 @@ type world struct {
 
 func newWorld(t testing.TB) *world {
 	t.Helper()
-	w := &world{TB: t, Store: blobtest.New(t), ctx: context.Background(), who: blobtest.Owner(acct)}
-	w.Account(t, acct)
-	w.box("box", "")
-	return w
+	return newWorldOver(t, memkv.New())
 }
 
 // as is w for another caller.
