@@ -1,9 +1,9 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"fmt"
+	"io"
 	"net/http"
 	"strings"
 	"time"
@@ -145,26 +145,37 @@ func (r *run) credential() (*service.SharedKeyCredential, error) {
 
 // fetch is a GET without any SDK, as curl would do it.
 func fetch(ctx context.Context, u string, status int, want []byte) error {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, u, nil)
+	got, b, err := plainGet(ctx, u)
 	if err != nil {
 		return err
 	}
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		return fmt.Errorf("plain GET: %w", withoutURL(err))
-	}
-	defer resp.Body.Close()
-	var b bytes.Buffer
-	if _, err := b.ReadFrom(resp.Body); err != nil {
-		return err
-	}
-	if resp.StatusCode != status {
-		return fmt.Errorf("answered %s %s, want %d", resp.Status, resp.Header.Get("x-ms-error-code"), status)
+	if got.code != status {
+		return fmt.Errorf("answered %s, want %d", got.text, status)
 	}
 	if want == nil {
 		return nil
 	}
-	return equal(b.Bytes(), want)
+	return equal(b, want)
+}
+
+// status of an answer; text has the service's error code too.
+type status struct {
+	code int
+	text string
+}
+
+func plainGet(ctx context.Context, u string) (status, []byte, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, u, nil)
+	if err != nil {
+		return status{}, nil, err
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return status{}, nil, fmt.Errorf("plain GET: %w", withoutURL(err))
+	}
+	defer resp.Body.Close()
+	b, err := io.ReadAll(resp.Body)
+	return status{resp.StatusCode, resp.Status + " " + resp.Header.Get("x-ms-error-code")}, b, err
 }
 
 // protocol: over TLS the SDK's own transport must end up with HTTP/1.1, since

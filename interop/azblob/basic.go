@@ -38,7 +38,7 @@ func (r *run) container(ctx context.Context) error {
 	if n := len(page.ContainerItems); n != 1 {
 		return fmt.Errorf("listing containers by prefix gave %d, want 1", n)
 	}
-	if got := val(page.ContainerItems[0].Metadata["MadeBy"]); got != "interop" {
+	if got := val(page.ContainerItems[0].Metadata["madeby"]); got != "interop" {
 		return fmt.Errorf("metadata of the listed container: %q", got)
 	}
 	return nil

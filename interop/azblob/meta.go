@@ -5,30 +5,38 @@ import (
 	"crypto/md5"
 	"fmt"
 	"maps"
+	"net/url"
+	"strings"
 	"time"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
 	"github.com/Azure/azure-sdk-for-go/sdk/storage/azblob/blob"
 	"github.com/Azure/azure-sdk-for-go/sdk/storage/azblob/blockblob"
 	"github.com/Azure/azure-sdk-for-go/sdk/storage/azblob/container"
+	"github.com/Azure/azure-sdk-for-go/sdk/storage/azblob/sas"
 )
 
 func md5of(b []byte) []byte { s := md5.Sum(b); return s[:] }
 
+// metaEqual compares metadata as this SDK gives it: names of a listing in lower
+// case, whatever the server said.
 func metaEqual(got map[string]*string, want map[string]string) error {
-	have := map[string]string{}
+	have, lower := map[string]string{}, map[string]string{}
 	for k, v := range got {
 		have[k] = val(v)
 	}
-	if !maps.Equal(have, want) {
-		return fmt.Errorf("metadata %q, want %q", have, want)
+	for k, v := range want {
+		lower[strings.ToLower(k)] = v
+	}
+	if !maps.Equal(have, lower) {
+		return fmt.Errorf("metadata %q, want %q", have, lower)
 	}
 	return nil
 }
 
-// metadata keeps the spelling of names. Two views are compared: the listing
-// gives names as XML elements and so exactly; headers pass through net/http's
-// canonical form in this client, so there only the values count.
+// metadata keeps the spelling of names. The SDK loses it on the way back (headers
+// come in net/http's canonical form, listings in lower case), so the spelling is
+// read from the listing as it arrives.
 func (r *run) metadata(ctx context.Context) error {
 	b := r.cont.NewBlockBlobClient("meta.bin")
 	first := map[string]string{"MixedCase": "One", "lower": "two", "UPPER_9": "three; four, five"}
@@ -93,7 +101,35 @@ func (r *run) listedMeta(ctx context.Context, name string, want map[string]strin
 	if len(page.Segment.BlobItems) != 1 {
 		return fmt.Errorf("%d blobs with prefix %q", len(page.Segment.BlobItems), name)
 	}
-	return metaEqual(page.Segment.BlobItems[0].Metadata, want)
+	if err := metaEqual(page.Segment.BlobItems[0].Metadata, want); err != nil {
+		return err
+	}
+	raw, err := r.rawListing(ctx, name)
+	if err != nil {
+		return err
+	}
+	for k, v := range want {
+		if e := "<" + k + ">" + v + "</" + k + ">"; !strings.Contains(raw, e) {
+			return fmt.Errorf("the listing has no %s: %s", e, raw)
+		}
+	}
+	return nil
+}
+
+// rawListing is the XML of a listing, through a container SAS.
+func (r *run) rawListing(ctx context.Context, prefix string) (string, error) {
+	u, err := r.cont.GetSASURL(sas.ContainerPermissions{List: true}, time.Now().Add(time.Hour), nil)
+	if err != nil {
+		return "", err
+	}
+	status, b, err := plainGet(ctx, u+"&restype=container&comp=list&include=metadata&prefix="+url.QueryEscape(prefix))
+	if err != nil {
+		return "", err
+	}
+	if status.code != 200 {
+		return "", fmt.Errorf("raw listing: answered %s", status.text)
+	}
+	return string(b), nil
 }
 
 func (r *run) conditions(ctx context.Context) error {
