@@ -16,7 +16,7 @@ const (
 
 	magic         = "CFKS"
 	version       = 1
-	signature     = 1 // Ed25519
+	signature     = 1  // Ed25519
 	headSize      = 98 // up to and with the slot count
 	signatureSize = 64
 	minBody       = 94 // SEAL-1 of nothing
