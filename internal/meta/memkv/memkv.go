@@ -54,7 +54,9 @@ func (m *memory) Snapshot() (occ.Snapshot, error) {
 	return &snapshot{}, nil
 }
 
-func (m *memory) Prepare(w *occ.Writes) (any, error) { return w, nil }
+func (m *memory) Prepare(_ context.Context, w *occ.Writes) (any, error) { return w, nil }
+
+func (m *memory) Discard(any) {}
 
 func (m *memory) Apply(prepared any) (uint64, error) {
 	w := prepared.(*occ.Writes)

@@ -39,8 +39,11 @@ type Snapshot interface {
 type Backend interface {
 	// Snapshot shows every commit that was applied before the call.
 	Snapshot() (Snapshot, error)
-	// Prepare turns writes into what Apply takes; it runs outside of the lock.
-	Prepare(w *Writes) (any, error)
+	// Prepare turns writes into what Apply takes, or refuses them; it runs outside of
+	// the lock.
+	Prepare(ctx context.Context, w *Writes) (any, error)
+	// Discard gives back what was prepared and is not going to be applied.
+	Discard(prepared any)
 	// Apply makes the writes visible and returns their number, above all earlier
 	// ones; calls do not overlap. Durable is called after it, outside of the lock.
 	Apply(prepared any) (seq uint64, err error)
@@ -259,17 +262,22 @@ func (e *Engine) run(ctx context.Context, f func(meta.Tx) error, alone bool) (an
 	if t.writes.Empty() {
 		return nil, nil
 	}
-	prepared, err := e.backend.Prepare(&t.writes)
+	prepared, err := e.backend.Prepare(ctx, &t.writes)
 	if err != nil {
 		return nil, err
 	}
 	if !alone {
 		if err := e.acquire(ctx); err != nil {
+			e.backend.Discard(prepared)
 			return nil, err
 		}
 		defer e.release()
 	}
-	return prepared, e.commit(t, prepared)
+	if err := e.commit(t, prepared); err != nil {
+		e.backend.Discard(prepared)
+		return nil, err
+	}
+	return prepared, nil
 }
 
 // commit validates and applies, under the lock.

@@ -3,6 +3,7 @@ package occ
 import (
 	"bytes"
 	"context"
+	"errors"
 
 	"github.com/coffer-storage/coffer/internal/crypt"
 	"github.com/coffer-storage/coffer/internal/meta"
@@ -96,6 +97,21 @@ func (t *tx) DeleteRange(lo, hi []byte) {
 	}
 	t.writes.Keys = t.writes.Keys.DeleteSpan(s)
 	t.writes.Spans = append(t.writes.Spans[:len(t.writes.Spans):len(t.writes.Spans)], s)
+}
+
+// Rewrite writes a row again as it is, or a tombstone where there is none. An engine
+// needs it to make its own compaction meet the row; the value was sealed before.
+func Rewrite(in meta.Tx, key []byte) error {
+	t := in.(*tx)
+	v, err := t.Get(key)
+	if errors.Is(err, meta.ErrNotFound) {
+		t.Delete(key)
+		return nil
+	}
+	if err == nil {
+		t.writes.Keys = t.writes.Keys.Set(bytes.Clone(key), Value{Bytes: v})
+	}
+	return err
 }
 
 // Scan merges the pending writes as they are now into the snapshot.

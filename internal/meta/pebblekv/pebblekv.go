@@ -1,14 +1,30 @@
-// Package pebblekv is the embedded engine of port meta: Pebble over sealedfs.
+// Package pebblekv is the embedded engine of port meta: Pebble over sealedfs, with
+// the transactions of package occ.
+//
+// A commit is acknowledged when its log record is synced. Pebble reports a lost log by
+// Logger.Fatalf and would go on, and acknowledge, if that returned; here it never
+// does. The store is latched: nothing is acknowledged any more, and Options.OnFatal
+// ends the process. The same goes for a failed sync of a directory and a lost HEAD.
+//
+// When the disk is nearly full, writes are refused before the engine can see it;
+// transactions that give space back go on, out of a reserve if need be.
 package pebblekv
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"log/slog"
+	"os"
+	"sync/atomic"
 	"time"
 
+	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
 
+	"github.com/coffer-storage/coffer/internal/fault"
 	"github.com/coffer-storage/coffer/internal/meta"
+	"github.com/coffer-storage/coffer/internal/meta/occ"
 	"github.com/coffer-storage/coffer/internal/meta/sealedfs"
 )
 
@@ -18,24 +34,25 @@ type Options struct {
 	Dir  string // data directory; the LSM lies in Dir/lsm, audit files in Dir/audit
 	Keys sealedfs.Keys
 
-	MemTable   int64 // bytes; 0: 4 MiB
+	MemTable   int64 // bytes of one of two memtables; 0: 4 MiB
 	BlockCache int64 // bytes; 0: 8 MiB
 
 	Logger *slog.Logger
 	// OnFatal ends the process after the engine lost its log; it must not return.
-	// Default: a message on stderr and exit code 3.
+	// Default: a message on stderr and exit code 3. Should it return, the store stays
+	// latched: every call returns meta.ErrFailed and nothing is acknowledged.
 	OnFatal func(error)
 
 	// FreeSpace is asked regularly; below MinFree writes are refused with
 	// meta.ErrFull. nil: the file system is asked.
 	FreeSpace func() (uint64, error)
-	MinFree   uint64 // 0: 64 MiB
+	MinFree   uint64 // bytes; 0: 64 MiB
 	Reserve   int64  // bytes of the reserve file; 0: 16 MiB, negative: none
 
 	Create         bool // the key store is not initialized: begin, or finish, a new store
-	ReadOnly       bool
-	AcceptRollback bool // go on where HEAD and logs do not agree
-	NoCompression  bool // for canary tests only: ciphertext stays ciphertext
+	ReadOnly       bool // nothing is written; Sequence is 0
+	AcceptRollback bool // go on where HEAD and logs do not agree; the caller audits it
+	NoCompression  bool // for canary tests: what enters the seals is then plain to search
 
 	Hooks Hooks
 }
@@ -47,54 +64,183 @@ type Hooks struct {
 	TornTail func(name string, lost int64)
 }
 
-// Stats are numbers for metrics.
-type Stats struct {
-	Commits, Conflicts, Syncs uint64
-	BatchMean                 float64 // commits per log sync
-	DiskBytes                 uint64
-	MemTableBytes             uint64
-	BlockCacheBytes           int64
-	WALFiles, Tables          int64
-	Compactions, Flushes      int64
-	TornTails                 uint64
-	Full                      bool
-}
-
 // Store implements meta.Store.
-type Store struct{}
+type Store struct {
+	opts   Options
+	log    *slog.Logger
+	fs     *sealedfs.FS
+	db     *pebble.DB
+	engine *occ.Engine
+	space  *space
+	seq    uint64 // last commit; Apply is called once at a time
+
+	commits, conflicts, torn atomic.Uint64
+	latched                  atomic.Pointer[error]
+	engineUp                 atomic.Pointer[occ.Engine] // for latch, which may come before Open ends
+}
 
 var _ meta.Store = (*Store)(nil)
 
-// Open opens the store, or creates it with Options.Create.
-func Open(ctx context.Context, o Options) (*Store, error) { panic("soon") }
+// Open opens the store, or creates it with Options.Create. A refusal is a
+// *fault.Error (Rollback, Corrupt, NewerFormat) that says what to do next.
+func Open(ctx context.Context, o Options) (*Store, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	s := newStore(o)
+	if err := s.prepare(); err != nil {
+		return nil, err
+	}
+	if err := s.openDB(); err != nil {
+		return nil, err
+	}
+	s.engine = occ.New(s, s.seq, s.onConflict)
+	s.engineUp.Store(s.engine)
+	if err := s.Latched(); err != nil { // it came while we opened
+		s.engine.Fail(err)
+		return nil, meta.ErrFailed
+	}
+	if !o.ReadOnly {
+		s.space.start()
+	}
+	return s, nil
+}
 
-// View implements meta.Store.
-func (s *Store) View(ctx context.Context, f func(meta.Reader) error) error { panic("soon") }
+func newStore(o Options) *Store {
+	if o.FS == nil {
+		o.FS = vfs.Default
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	if o.OnFatal == nil {
+		o.OnFatal = exit
+	}
+	s := &Store{opts: o, log: o.Logger}
+	s.fs = sealedfs.New(o.FS, o.Dir, o.Keys, sealedfs.Options{
+		Logger:   o.Logger,
+		Fatal:    s.fatal,
+		TornTail: s.onTornTail,
+	})
+	s.space = newSpace(s.fs, &s.opts)
+	return s
+}
+
+func (s *Store) onTornTail(name string, lost int64) {
+	s.torn.Add(1)
+	if s.opts.Hooks.TornTail != nil {
+		s.opts.Hooks.TornTail(name, lost)
+	}
+}
+
+func (s *Store) onConflict() {
+	s.conflicts.Add(1)
+	if s.opts.Hooks.Conflict != nil {
+		s.opts.Hooks.Conflict()
+	}
+}
+
+// prepare does everything before the engine: HEAD and logs are checked, or the ground
+// for a new store is laid.
+func (s *Store) prepare() error {
+	_, err := s.fs.Check(sealedfs.Expect{Uninitialized: s.opts.Create, AcceptRollback: s.opts.AcceptRollback})
+	switch {
+	case errors.Is(err, sealedfs.ErrNoHead) && s.opts.Create && !s.opts.ReadOnly:
+		return s.fs.BeginStore()
+	case errors.Is(err, sealedfs.ErrNoHead):
+		return fault.New("pebblekv.Open", "HEAD", fault.Rollback, errors.New(
+			"both HEAD files are missing; put them back, restore a backup, or, if you know that the store was set back on purpose, start once with --accept-rollback"))
+	case err != nil:
+		return err
+	}
+	if s.opts.Create || s.opts.AcceptRollback {
+		return nil
+	}
+	return s.checkEngineFormat()
+}
+
+// openDB opens Pebble and finds out the number of the last commit.
+func (s *Store) openDB() error {
+	err := s.guard(func() (err error) {
+		s.db, err = pebble.Open(s.fs.LSM(), s.pebbleOptions())
+		return err
+	})
+	if err != nil {
+		return openError(err)
+	}
+	if s.opts.ReadOnly {
+		return nil
+	}
+	err = s.guard(func() error {
+		// A record for the log alone takes no number, but is told the next one.
+		b := s.db.NewBatch()
+		defer b.Close()
+		if err := b.LogData([]byte("opened"), nil); err != nil {
+			return err
+		}
+		if err := s.db.Apply(b, pebble.Sync); err != nil {
+			return err
+		}
+		s.seq = uint64(b.SeqNum()) - 1
+		return s.fs.Started()
+	})
+	if err != nil {
+		_ = s.db.Close()
+	}
+	return err
+}
+
+func openError(err error) error {
+	if _, ok := errors.AsType[*fault.Error](err); ok {
+		return err
+	}
+	switch {
+	case errors.Is(err, pebble.ErrDBDoesNotExist):
+		return fault.New("pebblekv.Open", "lsm", fault.Rollback,
+			fmt.Errorf("the marker that names the MANIFEST is missing; put the files back or restore a backup: %w", err))
+	case pebble.IsCorruptionError(err), errors.Is(err, os.ErrNotExist):
+		return fault.New("pebblekv.Open", "lsm", fault.Corrupt,
+			fmt.Errorf("the engine does not open; put the files back or restore a backup: %w", err))
+	}
+	return err
+}
+
+// View implements meta.Store. It may show commits whose log record is about to be
+// synced.
+func (s *Store) View(ctx context.Context, f func(meta.Reader) error) error {
+	return s.engine.View(ctx, f)
+}
 
 // Update implements meta.Store.
-func (s *Store) Update(ctx context.Context, f func(meta.Tx) error) error { panic("soon") }
+func (s *Store) Update(ctx context.Context, f func(meta.Tx) error) error {
+	if s.opts.ReadOnly {
+		return fault.New("pebblekv.Update", "", fault.NotAllowed, errors.New("the store is open for reading only"))
+	}
+	return s.engine.Update(ctx, f)
+}
 
 // Sequence implements meta.Store.
-func (s *Store) Sequence() uint64 { panic("soon") }
-
-// Close implements meta.Store: HEAD says clean afterwards.
-func (s *Store) Close() error { panic("soon") }
-
-// Checkpoint makes a consistent copy of the LSM in dir (outside lsm/, on the same base
-// file system), in sealed form, for backup.
-func (s *Store) Checkpoint(dir string) error { panic("soon") }
-
-// AfterSwap makes HEAD name the new key-store generation; keys.Ring.OnSwap takes it.
-func (s *Store) AfterSwap() error { panic("soon") }
+func (s *Store) Sequence() uint64 { return s.engine.Sequence() }
 
 // FS returns the sealed file system, for audit files.
-func (s *Store) FS() *sealedfs.FS { panic("soon") }
+func (s *Store) FS() *sealedfs.FS { return s.fs }
 
-// Latched returns the cause after the engine lost its log, else nil.
-func (s *Store) Latched() error { panic("soon") }
+// AfterSwap makes HEAD name the new key-store generation; keys.Ring.OnSwap takes it.
+func (s *Store) AfterSwap() error { return s.fs.AfterSwap() }
 
-// Stats returns numbers for metrics.
-func (s *Store) Stats() Stats { panic("soon") }
-
-// CompactAll rewrites every table: after shredding, and after a VFSK rotation.
-func (s *Store) CompactAll(ctx context.Context) error { panic("soon") }
+// Close implements meta.Store: HEAD says clean afterwards. Audit files that are still
+// open are closed with it. After a failure it closes nothing, for the process must end.
+func (s *Store) Close() error {
+	if !s.engine.Close() {
+		return nil
+	}
+	s.space.stop()
+	if s.Latched() != nil {
+		return meta.ErrFailed
+	}
+	err := s.guard(s.db.Close)
+	if err != nil || s.opts.ReadOnly {
+		return err
+	}
+	return s.fs.Stopped()
+}

@@ -128,6 +128,7 @@ func (t *tableReader) Stat() (vfs.FileInfo, error) {
 type appendFile struct {
 	vfs.File
 	onClose func()
+	onSync  func()
 
 	mu      sync.Mutex
 	a       *vfsframe.Appender
@@ -138,7 +139,7 @@ type appendFile struct {
 }
 
 func newAppendFile(lower vfs.File, codec *vfsframe.Codec) *appendFile {
-	return &appendFile{File: lower, a: codec.NewAppender(), written: vfsframe.HeaderSize, onClose: func() {}}
+	return &appendFile{File: lower, a: codec.NewAppender(), written: vfsframe.HeaderSize, onClose: func() {}, onSync: func() {}}
 }
 
 // maxKeptBuffer bounds what a file keeps between writes.
@@ -208,6 +209,7 @@ func (w *appendFile) sync(lower func() error) error {
 	}
 	if w.err == nil {
 		w.a.NoteSynced(seq)
+		w.onSync()
 	}
 	return w.err
 }

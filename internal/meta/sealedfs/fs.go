@@ -58,6 +58,9 @@ func (f *FS) Create(path string, category vfs.DiskWriteCategory) (vfs.File, erro
 	f.mu.Lock()
 	f.writers[path] = w
 	f.mu.Unlock()
+	if n.kind == kindLog {
+		w.onSync = func() { f.logSyncs.Add(1) }
+	}
 	w.onClose = func() {
 		f.mu.Lock()
 		defer f.mu.Unlock()
@@ -188,14 +191,23 @@ func (f *FS) open(path string, n name, lower vfs.File) (vfs.File, error) {
 
 // openCodec reads the header of a file.
 func openCodec(r io.ReaderAt, id vfsframe.ID, k Keys) (*vfsframe.Codec, error) {
-	var header [vfsframe.HeaderSize]byte
-	if n, err := r.ReadAt(header[:], 0); n < len(header) {
+	h, err := readHeader(r)
+	if err != nil {
+		return nil, err
+	}
+	return vfsframe.Open(h.Bytes(), id, k.OpenVFS)
+}
+
+// readHeader reads a header. A file without one is an error, always.
+func readHeader(r io.ReaderAt) (vfsframe.Header, error) {
+	var b [vfsframe.HeaderSize]byte
+	if n, err := r.ReadAt(b[:], 0); n < len(b) {
 		if err == nil || err == io.EOF {
 			err = vfsframe.ErrFormat
 		}
-		return nil, err
+		return vfsframe.Header{}, err
 	}
-	return vfsframe.Open(header[:], id, k.OpenVFS)
+	return vfsframe.ParseHeader(b[:])
 }
 
 func (f *FS) torn(path string, t vfsframe.Tail) {

@@ -54,6 +54,11 @@ func (f *FS) Check(e Expect) (Head, error) {
 	return h, nil
 }
 
+func isFault(err error) bool {
+	_, ok := errors.AsType[*fault.Error](err)
+	return ok
+}
+
 func rollback(what, text string) error {
 	return fault.New("sealedfs.Open", what, fault.Rollback, errors.New(text))
 }
@@ -77,7 +82,9 @@ func (f *FS) readHeads(e Expect) (Head, error) {
 			heads = append(heads, h)
 		case errors.Is(err, os.ErrNotExist):
 			missing = append(missing, base)
-		case fault.Is(err, fault.Corrupt), fault.Is(err, fault.KeyStore):
+		case fault.Is(err, fault.NewerFormat):
+			return Head{}, err
+		case isFault(err): // of the file, or of the key that it names
 			f.opts.Logger.Warn("HEAD does not open", "file", base, "cause", err.Error())
 			broken = append(broken, base)
 		default:
@@ -201,17 +208,23 @@ func (f *FS) checkFiles(h *Head) (map[fileRef]uint64, error) {
 	return known, failed
 }
 
-// marked returns N of the MANIFEST that the marker names, or 0.
-func (f *FS) marked() (uint64, error) {
-	value, err := atomicfs.ReadMarker(f.lower, f.lsm, "manifest")
+// Marker returns the value that an engine's marker has, or "".
+func (f *FS) Marker(marker string) (string, error) {
+	value, err := atomicfs.ReadMarker(f.lower, f.lsm, marker)
 	if errors.Is(err, os.ErrNotExist) {
-		return 0, nil
+		return "", nil
 	}
 	if err != nil {
-		return 0, fault.New("sealedfs.Open", "marker", fault.Corrupt, err)
+		return "", fault.New("sealedfs.Open", "marker", fault.Corrupt, err)
 	}
-	if value == "" {
-		return 0, nil
+	return value, nil
+}
+
+// marked returns N of the MANIFEST that the marker names, or 0.
+func (f *FS) marked() (uint64, error) {
+	value, err := f.Marker("manifest")
+	if err != nil || value == "" {
+		return 0, err
 	}
 	n, err := parseName(value)
 	if err != nil || n.kind != kindManifest {

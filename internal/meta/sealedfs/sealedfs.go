@@ -20,6 +20,7 @@ import (
 	"log/slog"
 	"runtime"
 	"sync"
+	"sync/atomic"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 
@@ -63,13 +64,14 @@ const (
 
 // FS implements vfs.FS over a lower file system.
 type FS struct {
-	lower  vfs.FS
-	dir    string // data directory
-	lsm    string
-	audit  string
-	keys   Keys
-	opts   Options
-	reopen bool // an open file cannot be renamed here
+	lower    vfs.FS
+	dir      string // data directory
+	lsm      string
+	audit    string
+	keys     Keys
+	opts     Options
+	reopen   bool // an open file cannot be renamed here
+	logSyncs atomic.Uint64
 
 	mu      sync.Mutex
 	writers map[string]*appendFile // class 2 files that are being written, by path

@@ -1,0 +1,118 @@
+package pebblekv
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"runtime"
+	"strings"
+
+	"github.com/coffer-storage/coffer/internal/meta"
+)
+
+// exit is the default of Options.OnFatal.
+func exit(cause error) {
+	fmt.Fprintf(os.Stderr, "coffer: the metadata log failed and nothing more can be acknowledged: %v\n"+
+		"coffer: what was acknowledged before is safe; check the disk and start again\n", cause)
+	os.Exit(3)
+}
+
+// Latched returns the cause after the engine lost its log, else nil.
+func (s *Store) Latched() error {
+	if p := s.latched.Load(); p != nil {
+		return *p
+	}
+	return nil
+}
+
+// latch stops all acknowledgements and then ends the process.
+func (s *Store) latch(cause error) {
+	if !s.latched.CompareAndSwap(nil, &cause) {
+		return
+	}
+	if e := s.engineUp.Load(); e != nil {
+		e.Fail(cause)
+	}
+	s.log.Error("the metadata log failed; the process ends", "cause", cause.Error())
+	s.opts.OnFatal(cause)
+}
+
+// unwinding is the panic that takes a goroutine of ours out of the engine.
+type unwinding struct{ cause error }
+
+// fatal latches and never returns to the engine, which would acknowledge what is lost.
+// Inside guard it unwinds to there; a goroutine of the engine itself stops here for
+// ever, since no panic of it could be caught.
+func (s *Store) fatal(cause error) {
+	s.latch(cause)
+	if underGuard() {
+		panic(unwinding{cause})
+	}
+	select {}
+}
+
+// guard runs f, which calls into the engine. A panic in it (a failed directory sync, a
+// log that cannot be made) latches the store as Fatalf does.
+func (s *Store) guard(f func() error) (err error) {
+	defer func() {
+		switch r := recover().(type) {
+		case nil:
+		case unwinding:
+			err = fmt.Errorf("%w: %w", meta.ErrFailed, r.cause)
+		case error:
+			s.latch(r)
+			err = fmt.Errorf("%w: %w", meta.ErrFailed, r)
+		default:
+			cause := fmt.Errorf("engine: %v", r)
+			s.latch(cause)
+			err = fmt.Errorf("%w: %w", meta.ErrFailed, cause)
+		}
+	}()
+	return f()
+}
+
+// guardName is how guard looks in a stack.
+const guardName = "pebblekv.(*Store).guard"
+
+// underGuard reports whether guard is below in the stack of this goroutine.
+func underGuard() bool {
+	pcs := make([]uintptr, 128)
+	for skip := 2; ; skip += len(pcs) {
+		n := runtime.Callers(skip, pcs)
+		frames := runtime.CallersFrames(pcs[:n])
+		for n > 0 {
+			f, more := frames.Next()
+			if strings.HasSuffix(f.Function, guardName) {
+				return true
+			}
+			if !more {
+				break
+			}
+		}
+		if n < len(pcs) {
+			return false
+		}
+	}
+}
+
+// logger is what Pebble logs to.
+type logger struct{ s *Store }
+
+func (l logger) Infof(format string, args ...any) {
+	l.s.log.Debug("pebble", "text", fmt.Sprintf(format, args...))
+}
+
+func (l logger) Errorf(format string, args ...any) {
+	l.s.log.Warn("pebble", "text", fmt.Sprintf(format, args...))
+}
+
+func (l logger) Fatalf(format string, args ...any) {
+	cause := errors.New(fmt.Sprintf(format, args...))
+	for _, a := range args {
+		if err, ok := a.(error); ok {
+			cause = fmt.Errorf("%s: %w", format, err)
+			break
+		}
+	}
+	l.s.fatal(cause)
+}

@@ -1,0 +1,92 @@
+package pebblekv
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"strconv"
+
+	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/bloom"
+	"github.com/cockroachdb/pebble/v2/sstable"
+
+	"github.com/coffer-storage/coffer/internal/fault"
+)
+
+// engineFormat is Pebble's format of stores of sealedfs.Format 1. It is fixed: a new
+// version of the library does not change what lies on disk.
+const engineFormat = pebble.FormatTableFormatV6
+
+const (
+	defaultMemTable   = 4 << 20
+	defaultBlockCache = 8 << 20
+	maxOpenFiles      = 128
+	maxManifest       = 4 << 20 // opening reads it all; more than a million tables need a larger one
+)
+
+// pebbleOptions are for a small machine and a small memory: two cores, 128 MiB for the
+// whole server.
+func (s *Store) pebbleOptions() *pebble.Options {
+	o := &pebble.Options{
+		FS:                          s.fs,
+		Logger:                      logger{s},
+		ReadOnly:                    s.opts.ReadOnly,
+		ErrorIfNotExists:            !s.opts.Create,
+		FormatMajorVersion:          engineFormat,
+		MemTableSize:                uint64(orDefault(s.opts.MemTable, defaultMemTable)),
+		MemTableStopWritesThreshold: 2,
+		CacheSize:                   orDefault(s.opts.BlockCache, defaultBlockCache),
+		MaxOpenFiles:                maxOpenFiles,
+		MaxManifestFileSize:         maxManifest,
+		L0CompactionThreshold:       4,
+		L0StopWritesThreshold:       16,
+		LBaseMaxBytes:               32 << 20,
+		BytesPerSync:                math.MaxInt32, // without a descriptor it would be a full sync
+		CompactionConcurrencyRange:  func() (int, int) { return 1, 1 },
+		EventListener:               &pebble.EventListener{},
+	}
+	// Value separation, WAL failover and recycling stay off: sealedfs has no rule for
+	// .blob files, and a log is a new file with a new key.
+	o.Experimental.ValueSeparationPolicy = func() pebble.ValueSeparationPolicy { return pebble.ValueSeparationPolicy{} }
+	o.Experimental.L0CompactionConcurrency = math.MaxInt32
+	o.Experimental.FileCacheShards = 2
+	compression := sstable.SnappyCompression
+	if s.opts.NoCompression {
+		compression = sstable.NoCompression
+	}
+	for i := range o.Levels {
+		o.Levels[i].Compression = func() *sstable.CompressionProfile { return compression }
+		o.Levels[i].FilterPolicy = bloom.FilterPolicy(10) // most lookups before a create find nothing
+		o.Levels[i].BlockSize = 8 << 10
+	}
+	// A damaged table fails the read that meets it. Ending the process would not mend
+	// it, and everything else can still be served.
+	o.EventListener.DataCorruption = func(i pebble.DataCorruptionInfo) {
+		s.log.Error("stored metadata is damaged", "file", i.Path, "cause", fmt.Sprint(i.Details))
+	}
+	o.EventListener.BackgroundError = func(err error) {
+		s.log.Error("background work of the metadata engine failed; it is tried again", "cause", err.Error())
+	}
+	return o
+}
+
+func orDefault(n, def int64) int64 {
+	if n > 0 {
+		return n
+	}
+	return def
+}
+
+// checkEngineFormat refuses a store whose format marker was removed or put back: Pebble
+// would take it for a new or an older one.
+func (s *Store) checkEngineFormat() error {
+	value, err := s.fs.Marker("format-version")
+	if err != nil {
+		return err
+	}
+	if n, err := strconv.ParseUint(value, 10, 32); err != nil || n != uint64(engineFormat) {
+		return fault.New("pebblekv.Open", "marker", fault.Rollback, errors.New(
+			"the marker of the engine's format is missing or not the one that was written; put the files back or restore a backup"))
+	}
+	return nil
+}
