@@ -3,6 +3,7 @@ package object
 import (
 	"encoding/binary"
 
+	"github.com/coffer-storage/coffer/internal/crypt/segment"
 	"github.com/coffer-storage/coffer/internal/extent"
 	"github.com/coffer-storage/coffer/internal/fault"
 	"github.com/coffer-storage/coffer/internal/keys"
@@ -59,7 +60,8 @@ func parseChunk(b []byte) (*chunkInfo, error) {
 		crc:    binary.BigEndian.Uint32(b[9:]),
 		state:  ChunkState(b[13]),
 	}
-	if c.state < ChunkLive || c.state > ChunkDead {
+	if c.state < ChunkLive || c.state > ChunkDead || c.lg < segment.MinLg || c.lg > segment.MaxLg ||
+		c.length == 0 || c.length > segment.MaxPlain || int64(c.stored) != segment.SealedSize(int64(c.length), c.lg) {
 		return nil, errSYS
 	}
 	if len(b) > 14 {
