@@ -170,6 +170,12 @@ func (r *Ring) update(ctx context.Context, apply func(*draft) error) error {
 
 // apply makes one Swap of a batch. A change that fails leaves the others alone.
 func (r *Ring) apply(ctx context.Context, batch []*waiter) {
+	if err := r.changeable(); err != nil {
+		for _, w := range batch {
+			w.done <- err
+		}
+		return
+	}
 	d := r.newDraft(r.cur.Load())
 	var taken []*waiter
 	for _, w := range batch {
@@ -212,16 +218,17 @@ func (r *Ring) commit(ctx context.Context, d *draft) error {
 	return nil
 }
 
-func (r *Ring) swap(ctx context.Context, d *draft) ([]byte, error) {
+// changeable says why there can be no change now.
+func (r *Ring) changeable() error {
 	r.mu.Lock()
-	stopped, closed := r.stopped, r.closed
-	r.mu.Unlock()
-	if closed {
-		return nil, fault.New("keys.Swap", "", fault.Unavailable, errClosed)
+	defer r.mu.Unlock()
+	if r.closed {
+		return fault.New("keys.Swap", "", fault.Unavailable, errClosed)
 	}
-	if stopped != nil {
-		return nil, stopped
-	}
+	return r.stopped
+}
+
+func (r *Ring) swap(ctx context.Context, d *draft) ([]byte, error) {
 	old := d.file.Generation
 	out, err := d.sealFile()
 	if err != nil {

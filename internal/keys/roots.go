@@ -215,6 +215,9 @@ func (r *Ring) purge(ctx context.Context, apply func(*draft) error) error {
 	ctx = context.WithoutCancel(ctx)
 	r.change.Lock()
 	defer r.change.Unlock()
+	if err := r.changeable(); err != nil {
+		return err
+	}
 	if r.PurgePending() {
 		if err := r.finishPurge(ctx); err != nil {
 			return err
@@ -240,8 +243,8 @@ func (r *Ring) purge(ctx context.Context, apply func(*draft) error) error {
 func (r *Ring) FinishPurge(ctx context.Context) error {
 	r.change.Lock()
 	defer r.change.Unlock()
-	if !r.PurgePending() {
-		return nil
+	if err := r.changeable(); err != nil || !r.PurgePending() {
+		return err
 	}
 	return r.finishPurge(context.WithoutCancel(ctx))
 }
