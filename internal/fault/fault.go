@@ -99,12 +99,13 @@ const (
 
 	UnauthorizedBlobOverwrite // a SAS that may only create meets an existing blob: 403
 
-	TokenRefused     // a bearer token, which nobody here can check: 401
-	EmptyMetadataKey // a metadata header without a name
-	OutOfRangeInput  // a name of a length that is not permitted
-	UnsupportedQuery // a query parameter that we do not honour and must not ignore; Detail: QueryParameterName
-	InvalidBlobTier  // an access tier that is none
-	CORSRefused      // preflight without a rule that fits: 403
+	TokenRefused           // a bearer token, which nobody here can check: 401
+	EmptyMetadataKey       // a metadata header without a name
+	OutOfRangeInput        // a name of a length that is not permitted
+	UnsupportedQuery       // a query parameter that we do not honour and must not ignore; Detail: QueryParameterName
+	InvalidBlobTier        // an access tier that is none
+	ConditionsNotSupported // conditional headers on an operation that has none
+	CORSRefused            // preflight without a rule that fits: 403
 
 	KindCount // number of kinds; not a kind
 )

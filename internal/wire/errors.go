@@ -99,6 +99,7 @@ var table = [fault.KindCount]Entry{
 	fault.NotModified:            {Status: 304, Code: "ConditionNotMet", Message: "The condition specified using HTTP conditional header(s) is not met."},
 	fault.UnsatisfiableCondition: {Status: 400, Code: "UnsatisfiableCondition", Message: "The request includes an unsatisfiable condition for this operation."},
 	fault.MultipleConditions:     {Status: 400, Code: "MultipleConditionHeadersNotSupported", Message: "Multiple condition headers are not supported."},
+	fault.ConditionsNotSupported: {Status: 400, Code: "ConditionHeadersNotSupported", Message: "Condition headers are not supported."},
 	fault.LeaseNotPresent: {Status: 412, Code: "LeaseNotPresentWithBlobOperation", Message: "There is currently no lease on the blob.",
 		ContainerCode: "LeaseNotPresentWithContainerOperation", ContainerMessage: "There is currently no lease on the container."},
 

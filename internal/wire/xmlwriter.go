@@ -59,13 +59,28 @@ func (x *Writer) tag(name string, attrs []string) {
 	x.w.WriteString("<" + name)
 	for i := 0; i+1 < len(attrs); i += 2 {
 		x.w.WriteString(" " + attrs[i] + `="`)
-		x.text(attrs[i+1])
+		x.escape(attrs[i+1], true)
 		x.w.WriteByte('"')
 	}
 }
 
-func (x *Writer) text(s string) {
+func (x *Writer) text(s string) { x.escape(s, false) }
+
+func (x *Writer) escape(s string, attribute bool) {
 	for _, r := range s {
+		if attribute {
+			switch r {
+			case '"':
+				x.w.WriteString("&quot;")
+				continue
+			case '\n':
+				x.w.WriteString("&#xA;")
+				continue
+			case '\t':
+				x.w.WriteString("&#x9;")
+				continue
+			}
+		}
 		switch r {
 		case '&':
 			x.w.WriteString("&amp;")
@@ -73,8 +88,6 @@ func (x *Writer) text(s string) {
 			x.w.WriteString("&lt;")
 		case '>':
 			x.w.WriteString("&gt;")
-		case '"':
-			x.w.WriteString("&quot;")
 		case '\r': // a parser would turn it into a line feed
 			x.w.WriteString("&#xD;")
 		default:

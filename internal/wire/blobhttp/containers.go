@@ -90,7 +90,7 @@ func (h *Handler) setContainerMetadata(w *wire.Response, r *wire.Request) error 
 		return err
 	}
 	if cond.IfMatch != "" || cond.IfNoneMatch != "" || !cond.IfUnmodifiedSince.IsZero() {
-		return fault.New("blobhttp.setContainerMetadata", "", fault.UnsupportedHeader, nil, fault.Detail{Name: "HeaderName", Value: firstCondition(r)})
+		return fault.New("blobhttp.setContainerMetadata", "", fault.ConditionsNotSupported, nil)
 	}
 	res, err := h.blobs.SetContainerMetadata(r.Context(), r.Caller, r.Target.Account, n, m, cond)
 	if err != nil {
@@ -98,16 +98,6 @@ func (h *Handler) setContainerMetadata(w *wire.Response, r *wire.Request) error 
 	}
 	answer(w, r).tag(res.ETag, res)
 	return empty(w, http.StatusOK)
-}
-
-// firstCondition names a conditional header that containers do not know.
-func firstCondition(r *wire.Request) string {
-	for _, n := range []string{"If-Match", "If-None-Match", "If-Unmodified-Since"} {
-		if r.Has(n) {
-			return n
-		}
-	}
-	return ""
 }
 
 // deleteContainer serves Delete Container.
