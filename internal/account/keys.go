@@ -136,7 +136,11 @@ func (s *Service) open(ctx context.Context, r *object.Row) (*pair, error) {
 		return nil, errPair
 	}
 	for i := range p.id {
-		copy(p.id[i][:], ids[i])
+		if len(ids[i]) != 16 {
+			p.clear()
+			return nil, errPair
+		}
+		p.id[i] = keys.ID(ids[i])
 	}
 	return p, nil
 }

@@ -13,11 +13,11 @@ import (
 
 // Fields of account rows; spec/blob-rows.md lists them.
 const (
-	tagID        = 32 // 16
-	tagCreated   = 33 // u64 ns
-	tagProtector = 34 // 17
-	tagFlags     = 35 // 1
-	tagKeyID     = 36 // 16, twice: drawn when the key was set
+	tagID        = 48 // 16
+	tagCreated   = 49 // u64 ns
+	tagProtector = 50 // 17
+	tagFlags     = 51 // 1
+	tagKeyID     = 52 // 16, twice: drawn when the key was set
 )
 
 const (
@@ -47,6 +47,11 @@ func decodeInfo(n name.Account, r *object.Row) (Info, error) {
 	id, created, flags := r.Get(tagID), r.Get(tagCreated), r.Get(tagFlags)
 	if len(id) != 16 || len(created) != 8 || len(flags) != 1 || flags[0]&^flagsKnown != 0 {
 		return Info{}, errRow
+	}
+	for _, f := range r.Fields {
+		if f.Tag < tagID || f.Tag > tagKeyID {
+			return Info{}, errRow
+		}
 	}
 	p, err := keys.ParseProtector(r.Get(tagProtector))
 	if err != nil {

@@ -61,7 +61,7 @@ func (k *call) checkPolicies(ps []Policy) error {
 				fault.Detail{Name: "XmlNodeValue", Value: clip(p.ID)})
 		}
 		seen[p.ID] = true
-		if strings.Trim(p.Permission, policyLetters) != "" {
+		if len(p.Permission) > len(policyLetters) || strings.Trim(p.Permission, policyLetters) != "" {
 			return k.fault(fault.InvalidXMLNodeValue, fault.Detail{Name: "XmlNodeName", Value: "Permission"},
 				fault.Detail{Name: "XmlNodeValue", Value: clip(p.Permission)})
 		}

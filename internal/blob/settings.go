@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
+	"math"
 	"slices"
 	"strings"
 
@@ -31,6 +32,7 @@ const (
 	maxCORSRules     = 5
 	maxCORSText      = 2 << 10 // of all rules together, as the service has it
 	maxRetentionDays = 365
+	maxSettingText   = 1 << 10
 )
 
 func settingsKey(acct keys.ID) []byte { return append([]byte("blob"), acct[:]...) }
@@ -86,19 +88,37 @@ func (k *call) settings(tx *object.Tx) (*object.Row, error) {
 }
 
 func (k *call) checkSettings(p *ServiceProperties) error {
-	retentions := map[string]*Retention{}
+	bad := func(node string) error {
+		return k.fault(fault.InvalidXMLNodeValue, fault.Detail{Name: "XmlNodeName", Value: node})
+	}
+	texts := map[string]string{}
+	retentions := map[string]Retention{}
 	if p.Logging != nil {
-		retentions["Logging"] = &p.Logging.Retention
+		texts["Logging.Version"], retentions["Logging"] = p.Logging.Version, p.Logging.Retention
 	}
 	if p.HourMetrics != nil {
-		retentions["HourMetrics"] = &p.HourMetrics.Retention
+		texts["HourMetrics.Version"], retentions["HourMetrics"] = p.HourMetrics.Version, p.HourMetrics.Retention
 	}
 	if p.MinuteMetrics != nil {
-		retentions["MinuteMetrics"] = &p.MinuteMetrics.Retention
+		texts["MinuteMetrics.Version"], retentions["MinuteMetrics"] = p.MinuteMetrics.Version, p.MinuteMetrics.Retention
+	}
+	if p.DefaultServiceVersion != nil {
+		texts["DefaultServiceVersion"] = *p.DefaultServiceVersion
+	}
+	if w := p.StaticWebsite; w != nil {
+		texts["IndexDocument"], texts["ErrorDocument404Path"], texts["DefaultIndexDocumentPath"] = w.IndexDocument, w.ErrorDocument404Path, w.DefaultIndexDocument
+	}
+	if p.DeleteRetention != nil {
+		retentions["DeleteRetentionPolicy"] = *p.DeleteRetention
+	}
+	for node, v := range texts {
+		if len(v) > maxSettingText {
+			return bad(node)
+		}
 	}
 	for section, r := range retentions {
-		if r.Enabled && (r.Days < 1 || r.Days > maxRetentionDays) {
-			return k.fault(fault.InvalidXMLNodeValue, fault.Detail{Name: "XmlNodeName", Value: section + ".RetentionPolicy.Days"})
+		if r.Days < 0 || r.Days > maxRetentionDays || r.Enabled && r.Days == 0 {
+			return bad(section + ".Days")
 		}
 	}
 	if r := p.DeleteRetention; r != nil && r.Enabled {
@@ -131,7 +151,7 @@ func (k *call) checkCORS(rules []CORSRule) error {
 				return bad("AllowedMethods")
 			}
 		}
-		if r.MaxAge < 0 {
+		if r.MaxAge < 0 || r.MaxAge > math.MaxInt32 {
 			return bad("MaxAgeInSeconds")
 		}
 	}
@@ -294,6 +314,7 @@ func decodeSettings(r *object.Row) (ServiceProperties, error) {
 	}
 	if v := f.get(tagDefaultVersion); v != nil {
 		s := string(v)
+		bad = bad || s == ""
 		out.DefaultServiceVersion = &s
 	}
 	section(tagRetention, func(p *packer) { *out.DeleteRetention = p.retention() })

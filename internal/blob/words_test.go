@@ -276,3 +276,31 @@ func TestMarker(t *testing.T) {
 		want(t, "openMarker "+bad, err, fault.InvalidQueryParameter)
 	}
 }
+
+// FuzzSettings shows that what decodes of a section has one spelling.
+func FuzzSettings(f *testing.F) {
+	f.Add(byte(0), new(packer).putString("1.0").putFlags(true, false, true).putFlags(true, false).putInt(7).b)
+	f.Add(byte(1), Metrics{Version: "1.0", Enabled: true}.pack())
+	f.Add(byte(3), new(packer).putString("*").putString("GET").putString("").putString("").putInt(9).b)
+	f.Add(byte(4), []byte("2025-01-05"))
+	f.Add(byte(5), new(packer).putFlags(true, true).putInt(365).b)
+	f.Add(byte(6), new(packer).putFlags(true).putString("i").putString("").putString("d").b)
+	f.Add(byte(6), []byte{2, 0, 0})
+	f.Fuzz(func(t *testing.T, section byte, b []byte) {
+		tag := tagProperties + section%7
+		in := &object.Row{}
+		in.Set(tag, b)
+		p, err := decodeSettings(in)
+		if err != nil {
+			if p.Logging != nil || p.CORS != nil {
+				t.Errorf("a refusal returns %+v", p)
+			}
+			return
+		}
+		out := &object.Row{}
+		p.encode(out)
+		if got := out.Get(tag); string(got) != string(b) {
+			t.Errorf("section %d: %x encodes to %x", tag, b, got)
+		}
+	})
+}
