@@ -39,6 +39,7 @@ type FS interface {
 	List(dir string) ([]string, error)
 	Stat(name string) (vfs.FileInfo, error)
 	PathJoin(elem ...string) string
+	PathDir(path string) string
 }
 
 // Options open a Store.
@@ -101,19 +102,35 @@ func Open(o Options) (*Store, error) {
 	return s, s.removeUnfinished()
 }
 
-// makeDirs makes the tree, durable before the first extent lies in it.
+// makeDirs makes the tree, durable before the first extent lies in it: every directory
+// that may have a new entry is synced, up to the one that was there before. The first
+// three always: a process that died here may have made them.
 func (s *Store) makeDirs() error {
+	dirs := []string{s.root}
+	for d := s.root; len(dirs) < 3 || !s.exists(d); {
+		up := s.fs.PathDir(d)
+		if up == d {
+			break
+		}
+		d = up
+		dirs = append(dirs, d)
+	}
 	for i := range dirCount {
 		if err := s.fs.MkdirAll(s.dir(byte(i)), 0o700); err != nil {
 			return err
 		}
 	}
-	for _, d := range []string{s.root, s.o.Dir} {
+	for _, d := range dirs {
 		if err := s.syncDir(d); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+func (s *Store) exists(name string) bool {
+	_, err := s.fs.Stat(name)
+	return err == nil
 }
 
 func (s *Store) removeUnfinished() error {

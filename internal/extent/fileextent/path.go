@@ -1,0 +1,11 @@
+package fileextent
+
+import "github.com/coffer-storage/coffer/internal/extent"
+
+// Path is the file of an extent, for a backup: below Options.Dir.
+func (s *Store) Path(i extent.Info) string {
+	if i.Shared {
+		return s.path(i.ID, sharedSuffix)
+	}
+	return s.path(i.ID, "")
+}
