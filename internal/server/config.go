@@ -1,8 +1,18 @@
 package server
 
 import (
+	"errors"
 	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
 	"time"
+
+	"github.com/coffer-storage/coffer/internal/fault"
+	"github.com/coffer-storage/coffer/internal/keyprovider"
+	"github.com/coffer-storage/coffer/internal/keyprovider/localkey"
+	"github.com/coffer-storage/coffer/internal/keys"
+	"github.com/coffer-storage/coffer/internal/keys/cfks"
 )
 
 // Default ports follow the emulator's convention, so that its connection strings work.
@@ -13,15 +23,16 @@ const (
 	DefaultMemoryLimit    = 96 << 20
 )
 
-// Config says what to open and how to serve it. The zero value of every field but
-// Data has a meaning; see the comments.
+// Config says what to open and how to serve it. The zero value of every field has a
+// meaning; see the comments.
 type Config struct {
 	Version string // of the program, for answers and logs
 
-	Data      string // the data directory; "" makes a temporary one that Close removes
+	Data      string // the data directory; "" makes a temporary one that Close removes (Dev only)
 	UnsealKey string // key file of the service root; "" is the default place
 	InfraKey  string // key file of the infrastructure root; "" follows UnsealKey
 	Dev       bool   // development store: keys may lie beside the data, any address
+	KeyMemory bool   // keys live in this process only, and the store ends with it
 
 	Host           string   // address of all listeners; "" is DefaultHost (0.0.0.0 with Dev)
 	BlobPort       int      // 0 takes a free port
@@ -39,6 +50,130 @@ type Config struct {
 	Logger *slog.Logger     // nil discards
 	Now    func() time.Time // nil is time.Now
 	// Fatal is told that the store lost its log: nothing was acknowledged after
-	// that and the process has to end. nil ends the process with code 3.
+	// that and the process has to end; it must not return. nil ends the process with
+	// code 3.
 	Fatal func(error)
+
+	offline   bool // no listeners: a command works on the store itself
+	temporary bool // Data is ours to remove
+}
+
+// complete checks the fields against each other and fills in defaults.
+func (c *Config) complete() error {
+	const op = "server.Open"
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	if c.Host == "" {
+		c.Host = DefaultHost
+		if c.Dev {
+			c.Host = "0.0.0.0"
+		}
+	}
+	if (c.CertFile == "") != (c.KeyFile == "") {
+		return fault.New(op, "", fault.InvalidInput, errors.New("--cert and --key go together"))
+	}
+	if c.Data != "" {
+		return c.adoptDev()
+	}
+	if !c.Dev && !c.KeyMemory {
+		return fault.New(op, "", fault.InvalidInput, errors.New("a data directory is needed: --data DIR"))
+	}
+	dir, err := os.MkdirTemp("", "coffer-")
+	if err != nil {
+		return err
+	}
+	c.Data, c.temporary, c.KeyMemory = dir, true, true
+	return nil
+}
+
+// adoptDev lets commands work on a development store without being told that it is
+// one. Serving it takes the flag.
+func (c *Config) adoptDev() error {
+	if !c.offline || c.Dev {
+		return nil
+	}
+	for _, n := range []string{"keystore.A", "keystore.B"} {
+		b, err := os.ReadFile(filepath.Join(c.Data, n))
+		if err != nil {
+			continue
+		}
+		if f, err := cfks.Parse(b); err == nil { // what it claims is checked when it is opened
+			c.Dev = f.Dev
+			return nil
+		}
+	}
+	return nil
+}
+
+// loopback reports whether only this machine reaches the listeners.
+func (c *Config) loopback() bool { return isLoopback(c.Host) }
+
+func isLoopback(host string) bool {
+	if host == "localhost" {
+		return true
+	}
+	ip := net.ParseIP(host)
+	return ip != nil && ip.IsLoopback()
+}
+
+// keyPlaces are the providers of the two roots and where their secrets lie.
+type keyPlaces struct {
+	service, infra         keyprovider.Provider
+	servicePath, infraPath func(store [16]byte) (string, error)
+}
+
+// Names of key files in the data directory of a development store.
+const (
+	devKey = "unseal.key"
+)
+
+// keyPlaces chooses where the key files lie, and refuses places that do not last.
+func (c *Config) keyPlaces() (keyPlaces, error) {
+	if c.KeyMemory {
+		m := localkey.NewMemory()
+		in := func([16]byte) (string, error) { return "", nil }
+		return keyPlaces{m, m, in, in}, nil
+	}
+	o := localkey.Options{DataDir: c.Data, Dev: c.Dev}
+	unseal, infra := c.UnsealKey, c.InfraKey
+	if unseal == "" && c.Dev {
+		unseal = filepath.Join(c.Data, devKey)
+	}
+	if infra == "" && unseal != "" {
+		infra = localkey.InfraPath(unseal)
+	}
+	var files [2]*localkey.File
+	for i, path := range []string{unseal, infra} {
+		if path != "" {
+			files[i] = localkey.New(path, o)
+			continue
+		}
+		files[i] = localkey.NewDefault(uint8(i+1), o)
+		if err := c.checkDefaultPlace(); err != nil {
+			return keyPlaces{}, err
+		}
+	}
+	return keyPlaces{files[0], files[1], files[0].Path, files[1].Path}, nil
+}
+
+func (c *Config) checkDefaultPlace() error {
+	if c.offline {
+		return nil
+	}
+	dir, err := localkey.DefaultDir()
+	if err != nil {
+		return withHint(err, "name a place outside the data directory with --unseal-key FILE")
+	}
+	return withHint(localkey.CheckPlace(dir, c.Data), "name a place that lasts as long as the data with --unseal-key FILE, or use --dev")
+}
+
+// where returns the paths of both key files, "" for keys in memory.
+func (p keyPlaces) where(store keys.ID) (service, infra string) {
+	service, _ = p.servicePath(store)
+	infra, _ = p.infraPath(store)
+	return service, infra
 }

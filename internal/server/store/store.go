@@ -216,9 +216,12 @@ func (a auditFiles) CreateAudit(n uint64) (audit.File, error) {
 	return f, nil
 }
 
+// AuditFiles gives the trail to who reads it.
+func (s *Store) AuditFiles() audit.Files { return auditFiles{s.Meta.FS()} }
+
 func (s *Store) openAudit(o *Options) error {
 	var err error
-	if s.Audit, err = audit.Open(auditFiles{s.Meta.FS()}, audit.Options{Now: o.Now}); err != nil {
+	if s.Audit, err = audit.Open(s.AuditFiles(), audit.Options{Now: o.Now}); err != nil {
 		return err
 	}
 	s.Ring.SetAudit(s.Audit)

@@ -1,0 +1,69 @@
+package main
+
+import (
+	"fmt"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/coffer-storage/coffer/internal/server"
+)
+
+type inspectCmd struct {
+	storeFlags
+	Target string `arg:"" help:"URL of the blob, or ACCOUNT/CONTAINER/BLOB."`
+}
+
+func (c *inspectCmd) Run(a *app) error {
+	target, err := parseTarget(c.Target)
+	if err != nil {
+		return err
+	}
+	var got server.Inspection
+	if err := c.call(a, "inspect", target, &got); err != nil {
+		return err
+	}
+	if a.json {
+		a.printJSON(got)
+		return nil
+	}
+	fmt.Fprintf(a.stdout, "%s/%s/%s\n", got.Account, got.Container, got.Blob)
+	a.table(
+		[]string{"  length", fmt.Sprintf("%d bytes, %d stored", got.Length, got.StoredSize)},
+		[]string{"  protected by", got.Protector},
+		[]string{"  key", fmt.Sprintf("%s version %d (%s), %s", got.Key.Chain, got.Key.Version, got.Key.Ref, got.Key.State)},
+		[]string{"  provider", got.Provider},
+		[]string{"  wrapped", got.Wrapped.UTC().Format(time.RFC3339)},
+		[]string{"  layers", strings.Join(got.Layers, "; ")},
+		[]string{"  algorithms", strings.Join(got.Algorithms, "; ")},
+		[]string{"  data keys", fmt.Sprint(got.DEKs)},
+		[]string{"  chunks", fmt.Sprintf("%d, of which %d in metadata rows", got.Chunks, got.Inline)},
+		[]string{"  metadata", got.Metadata},
+		[]string{"  properties", got.Properties},
+		[]string{"  names", got.Names},
+	)
+	for i, l := range got.Tree {
+		fmt.Fprintf(a.stdout, "  %s%s %s, wrapped by %s\n", strings.Repeat("  ", i), l.Level, l.Name, l.By)
+	}
+	return nil
+}
+
+// parseTarget reads ACCOUNT/CONTAINER/BLOB or the URL of a blob, path-style or
+// host-style.
+func parseTarget(s string) (server.Target, error) {
+	path := s
+	if u, err := url.Parse(s); err == nil && (u.Scheme == "http" || u.Scheme == "https") {
+		path = strings.TrimPrefix(u.EscapedPath(), "/")
+		if labels := strings.Split(u.Hostname(), "."); len(labels) > 2 && strings.HasPrefix(labels[1], "blob") {
+			path = strings.TrimSuffix(labels[0], "-secondary") + "/" + path
+		}
+		if path, err = url.PathUnescape(path); err != nil {
+			return server.Target{}, err
+		}
+	}
+	parts := strings.SplitN(path, "/", 3)
+	if len(parts) != 3 || parts[0] == "" || parts[1] == "" || parts[2] == "" {
+		return server.Target{}, fmt.Errorf("%q names no blob: it is ACCOUNT/CONTAINER/BLOB or the blob's URL", s)
+	}
+	return server.Target{Account: parts[0], Container: parts[1], Blob: parts[2]}, nil
+}

@@ -1,0 +1,109 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/coffer-storage/coffer/internal/server"
+)
+
+type keysCmd struct {
+	List   keysListCmd   `cmd:"" help:"List keys, protectors and the ways to open the roots."`
+	Rotate keysRotateCmd `cmd:"" help:"Make a new version of a key; no content is rewritten."`
+	Drill  keysDrillCmd  `cmd:"" help:"Open a copy of the key store and a data key of every protector."`
+}
+
+type keysListCmd struct{ storeFlags }
+
+func (c *keysListCmd) Run(a *app) error {
+	var got server.KeysReport
+	if err := c.call(a, "keys.list", server.Nothing{}, &got); err != nil {
+		return err
+	}
+	if a.json {
+		a.printJSON(got)
+		return nil
+	}
+	fmt.Fprintf(a.stdout, "store %s, key store generation %d, identity %s\n\n", got.Store, got.Generation, got.Identity)
+	rows := [][]string{{"KEY", "OF", "VERSION", "REF", "STATE", "CREATED", "DUE"}}
+	for _, ch := range got.Chains {
+		for i, v := range ch.Versions {
+			row := []string{ch.Kind, ch.For, fmt.Sprint(v.Number), v.Ref, v.State, when(&v.Created), "-"}
+			if i == len(ch.Versions)-1 {
+				row[6] = when(ch.Due)
+			}
+			rows = append(rows, row)
+		}
+	}
+	a.table(rows...)
+	fmt.Fprintln(a.stdout)
+	a.table(slotRows(got.Slots)...)
+	return nil
+}
+
+func slotRows(slots []server.KeySlot) [][]string {
+	rows := [][]string{{"ROOT", "OPENED BY", "SLOT", "NAME", "PROVED"}}
+	for _, s := range slots {
+		proved := when(s.Proved)
+		if s.Stale {
+			proved += ", for an older root: prove again"
+		}
+		rows = append(rows, []string{s.Root, s.Provider, s.ID, orDash(s.Name), proved})
+	}
+	return rows
+}
+
+type keysRotateCmd struct {
+	storeFlags
+	What string `arg:"" help:"account NAME (its KEK), system NAME (its system key), vfs, infra, root or infra-root."`
+	Name string `arg:"" optional:"" help:"The account."`
+	Wait bool   `help:"Wait until every data key is wrapped under the new version."`
+}
+
+func (c *keysRotateCmd) Run(a *app) error {
+	if needs := c.What == "account" || c.What == "system"; needs != (c.Name != "") {
+		return fmt.Errorf("keys rotate %s %s: account and system take the name of an account, the others take none",
+			c.What, strings.TrimSpace(c.Name))
+	}
+	var got server.RotateReport
+	if err := c.call(a, "keys.rotate", server.RotateArgs{What: c.What, Account: c.Name, Wait: c.Wait}, &got); err != nil {
+		return err
+	}
+	if a.json {
+		a.printJSON(got)
+		return nil
+	}
+	fmt.Fprintf(a.stdout, "%s: version %d (%s) is active\n", got.What, got.Key.Version, got.Key.Ref)
+	switch {
+	case got.Pending:
+		fmt.Fprintln(a.stdout, "data keys are wrapped anew in the background; content is not rewritten")
+	case got.Rewraps > 0:
+		fmt.Fprintf(a.stdout, "%d data keys wrapped anew; content is not rewritten\n", got.Rewraps)
+	}
+	if strings.HasSuffix(c.What, "root") {
+		fmt.Fprintln(a.stdout, "the recovery kit still opens the new root; prove it again with: coffer recovery prove")
+	}
+	return nil
+}
+
+type keysDrillCmd struct{ storeFlags }
+
+func (c *keysDrillCmd) Run(a *app) error {
+	var got server.DrillReport
+	if err := c.call(a, "keys.drill", server.Nothing{}, &got); err != nil {
+		return err
+	}
+	if a.json {
+		a.printJSON(got)
+	} else {
+		fmt.Fprintf(a.stdout, "opened from a copy: roots %s; %d protectors; %d data keys\n",
+			strings.Join(got.Roots, ", "), len(got.Protectors), got.Opened)
+		for _, f := range got.Failed {
+			fmt.Fprintf(a.stdout, "FAILED: %s: %s\n", f.Where, f.What)
+		}
+	}
+	if len(got.Failed) > 0 {
+		return exitError(exitDamage)
+	}
+	return nil
+}

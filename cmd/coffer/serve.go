@@ -1,0 +1,120 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/coffer-storage/coffer/internal/server"
+)
+
+type serveCmd struct {
+	Data           string   `help:"Data directory; without it coffer-data, or a temporary one with --dev." env:"COFFER_DATA" placeholder:"DIR"`
+	Host           string   `help:"Address of all endpoints; 127.0.0.1, or 0.0.0.0 with --dev." env:"COFFER_HOST" placeholder:"ADDR"`
+	BlobPort       int      `help:"Port of the blob service, HTTP and TLS; 0 takes a free one." default:"10000" env:"COFFER_BLOB_PORT"`
+	ManagementPort int      `help:"Port of /healthz, /readyz and /metrics; 0 takes a free one." default:"10006" env:"COFFER_MANAGEMENT_PORT"`
+	UnsealKey      string   `help:"Key file of the service root, outside the data directory." env:"COFFER_UNSEAL_KEY" placeholder:"FILE"`
+	InfraKey       string   `help:"Key file of the infrastructure root; beside --unseal-key, with .infra before its ending." env:"COFFER_INFRA_KEY" placeholder:"FILE"`
+	ReadyFile      string   `help:"Write endpoints and credentials here (0600) when everything listens." placeholder:"FILE"`
+	Dev            bool     `help:"Development store: every address, keys may lie beside the data, no recovery kit." env:"COFFER_DEV"`
+	Domain         []string `help:"Name below which our CA signs certificates; may be repeated." env:"COFFER_DOMAIN" placeholder:"NAME"`
+	Cert           string   `help:"Own certificate chain, PEM." placeholder:"FILE"`
+	Key            string   `help:"Private key of --cert, PEM." placeholder:"FILE"`
+	AllowHTTP      bool     `help:"Serve plain HTTP on other addresses than loopback." name:"allow-http" env:"COFFER_ALLOW_HTTP"`
+	AcceptDataLoss bool     `help:"Serve other addresses than loopback without a proved recovery kit."`
+	AcceptRollback bool     `help:"Open a store that is older than it says itself."`
+	MemoryLimit    int64    `help:"Soft limit of the Go heap, MiB; 0 sets none." default:"96" env:"COFFER_MEMORY_LIMIT" placeholder:"MIB"`
+	Log            string   `help:"Format of the log on stderr: text, json or off." enum:"text,json,off" default:"text" env:"COFFER_LOG"`
+	LogLevel       string   `help:"Lowest level that is logged: debug, info, warn or error." enum:"debug,info,warn,error" default:"info" env:"COFFER_LOG_LEVEL"`
+	JSON           bool     `help:"Print the ready message as JSON." name:"json"`
+}
+
+func (c *serveCmd) Run(a *app) error {
+	a.json = c.JSON
+	if os.Getenv("AZURITE_ACCOUNTS") != "" {
+		fmt.Fprintln(a.stderr, "coffer: AZURITE_ACCOUNTS is not read; make accounts with: coffer account create NAME")
+	}
+	cfg, err := c.config(a)
+	if err != nil {
+		return err
+	}
+	s, err := server.Open(a.ctx, cfg)
+	if err != nil {
+		return err
+	}
+	if err := s.Listen(); err != nil {
+		return errors.Join(err, s.Close())
+	}
+	c.announce(a, s)
+	return errors.Join(s.Serve(a.ctx), s.Close())
+}
+
+func (c *serveCmd) config(a *app) (server.Config, error) {
+	cfg := server.Config{
+		Version: versionText(), UnsealKey: c.UnsealKey, InfraKey: c.InfraKey, Dev: c.Dev,
+		Host: c.Host, BlobPort: c.BlobPort, ManagementPort: c.ManagementPort, Domains: c.Domain,
+		CertFile: c.Cert, KeyFile: c.Key, AllowHTTP: c.AllowHTTP,
+		AcceptDataLoss: c.AcceptDataLoss, AcceptRollback: c.AcceptRollback, ReadyFile: c.ReadyFile,
+		MemoryLimit: c.MemoryLimit << 20, Logger: c.logger(a),
+	}
+	if c.MemoryLimit == 0 {
+		cfg.MemoryLimit = -1
+	}
+	if c.Data == "" && !c.Dev {
+		c.Data = "coffer-data"
+	}
+	if c.Data != "" {
+		abs, err := filepath.Abs(c.Data)
+		if err != nil {
+			return cfg, err
+		}
+		cfg.Data = abs
+	}
+	return cfg, nil
+}
+
+func (c *serveCmd) logger(a *app) *slog.Logger {
+	var level slog.Level
+	level.UnmarshalText([]byte(c.LogLevel)) // kong checked the value
+	o := &slog.HandlerOptions{Level: level}
+	switch c.Log {
+	case "off":
+		return slog.New(slog.DiscardHandler)
+	case "json":
+		return slog.New(slog.NewJSONHandler(a.stderr, o))
+	}
+	return slog.New(slog.NewTextHandler(a.stderr, o))
+}
+
+// announce says where everything is.
+func (c *serveCmd) announce(a *app, s *server.Server) {
+	st := s.Status()
+	if a.json {
+		a.printJSON(st)
+		return
+	}
+	p := func(format string, args ...any) { fmt.Fprintf(a.stdout, format+"\n", args...) }
+	if st.Dev {
+		rule := strings.Repeat("=", 72)
+		p("%s\n  DEVELOPMENT STORE. Published account key, every address, keys without\n  protection of their own. Never put data here that you must keep or hide.\n%s", rule, rule)
+	}
+	p("coffer %s", st.Version)
+	p("  blob        %s  (http and https)", st.Blob)
+	p("  management  %s  (/healthz /readyz /metrics)", st.Management)
+	p("  data        %s", st.Data)
+	p("  unseal key  %s", orDash(st.UnsealKey))
+	p("  infra key   %s", orDash(st.InfraKey))
+	p("  tls ca      %s", st.TLSCA)
+	if st.Account != "" {
+		p("\nconnection string:\n  %s\n", st.ConnectionString("http"))
+	}
+	if c.Data != "" {
+		p("other SDKs and https:  eval \"$(coffer env --data %s)\"", shellQuote(st.Data))
+	}
+	for _, line := range s.Notices() {
+		p("note: %s", line)
+	}
+}

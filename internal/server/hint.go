@@ -1,0 +1,76 @@
+package server
+
+import (
+	"errors"
+	"os"
+	"syscall"
+
+	"github.com/coffer-storage/coffer/internal/fault"
+	"github.com/coffer-storage/coffer/internal/server/control"
+)
+
+// hinted is an error that knows what to do next.
+type hinted struct {
+	error
+	hint string
+}
+
+func (h hinted) Unwrap() error { return h.error }
+
+// withHint adds what to do next to an error.
+func withHint(err error, hint string) error {
+	if err == nil {
+		return nil
+	}
+	return hinted{err, hint}
+}
+
+// hints says what to do next about kinds of faults that have one answer.
+var hints = map[fault.Kind]string{
+	fault.KeyStore:         "see that the key files are those of this store (--unseal-key, --infra-key) and that keystore.A and keystore.B are untouched; with a recovery kit: coffer backup restore",
+	fault.Rollback:         "the store is older than it says itself, or a part is missing; restore the newest backup, or accept the loss with --accept-rollback",
+	fault.NewerFormat:      "this store was made by a newer version: install that version",
+	fault.Corrupt:          "run coffer verify to see what is damaged, then restore the newest backup",
+	fault.Full:             "free disk space, or delete blobs: deletes are still served",
+	fault.Exists:           "choose another name",
+	fault.AccountNotFound:  "coffer account list shows the accounts there are",
+	fault.BlobNotFound:     "check the name: it is ACCOUNT/CONTAINER/BLOB or the blob's URL",
+	fault.ResourceNotFound: "check --data; coffer serve makes a store in an empty directory",
+	fault.Unavailable:      "the server is stopping or has failed: see its log, then start it again",
+	fault.InvalidInput:     "see coffer help for what the command takes",
+}
+
+// Hint says what a person can do about err, or nothing.
+func Hint(err error) string {
+	if h, ok := errors.AsType[hinted](err); ok {
+		return h.hint
+	}
+	if e, ok := errors.AsType[*control.Error](err); ok {
+		return e.Hint
+	}
+	if e, ok := errors.AsType[*fault.Error](err); ok {
+		if h := hints[e.Kind]; h != "" {
+			return h
+		}
+	}
+	switch {
+	case errors.Is(err, control.ErrNoServer):
+		return "start it with: coffer serve --data DIR"
+	case errors.Is(err, syscall.EADDRINUSE):
+		return "another program listens there: choose another port with --blob-port and --management-port, or 0 for free ones"
+	case errors.Is(err, os.ErrPermission):
+		return "run as the owner of the data directory and of the key files"
+	case errors.Is(err, syscall.ENOSPC):
+		return hints[fault.Full]
+	}
+	return ""
+}
+
+// toControl makes what a caller over the socket sees of err.
+func toControl(err error) *control.Error {
+	e := &control.Error{Message: err.Error(), Hint: Hint(err)}
+	if f, ok := errors.AsType[*fault.Error](err); ok {
+		e.Kind = f.Kind.String()
+	}
+	return e
+}

@@ -1,0 +1,33 @@
+package server
+
+import (
+	"runtime/debug"
+)
+
+// The memory budget. Everything that keeps memory for long stands here; the sum and the
+// buffers of 16 transfers stay under 128 MiB of resident memory in the released build.
+//
+//	what                         bytes      where it is used
+//	memtables of the LSM         2 x 4 MiB  one fills while one is flushed
+//	block cache of the LSM       8 MiB
+//	buffers of a transfer        <= 1 MiB   each; pooled in object and segment
+//	data keys, chunk keys        ~4 MiB     10,000 and 4,096 entries, in their own arena
+//	certificates                 ~1 MiB     256
+//	Go heap as a whole           96 MiB     the soft limit, --memory-limit
+const (
+	memTableSize   = 4 << 20
+	blockCacheSize = 8 << 20
+	gcPercent      = 50 // small heaps grow to 1.5 of what lives, not to 2
+)
+
+// limitMemory sets the limits of the process. Servers inside tests leave them alone.
+func limitMemory(limit int64) {
+	if limit < 0 {
+		return
+	}
+	if limit == 0 {
+		limit = DefaultMemoryLimit
+	}
+	debug.SetMemoryLimit(limit)
+	debug.SetGCPercent(gcPercent)
+}

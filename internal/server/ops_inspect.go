@@ -1,0 +1,107 @@
+package server
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/coffer-storage/coffer/internal/blob"
+	"github.com/coffer-storage/coffer/internal/keys"
+	"github.com/coffer-storage/coffer/internal/name"
+	"github.com/coffer-storage/coffer/internal/object"
+)
+
+// ref checks the names of a target.
+func (t Target) ref() (blob.Ref, error) {
+	var r blob.Ref
+	var err error
+	if r.Account, err = name.ParseAccount(t.Account); err != nil {
+		return r, err
+	}
+	if r.Container, err = name.ParseContainer(t.Container); err != nil {
+		return r, err
+	}
+	r.Blob, err = name.ParseBlob(t.Blob)
+	return r, err
+}
+
+func (s *Server) opInspect(ctx context.Context, t Target, _ func(Progress)) (Inspection, error) {
+	r := Inspection{Target: t}
+	ref, err := t.ref()
+	if err != nil {
+		return r, withHint(err, "name the blob as ACCOUNT/CONTAINER/BLOB or by its URL")
+	}
+	got, err := s.store.Blobs.Inspect(ctx, ref)
+	if err != nil {
+		return r, err
+	}
+	s.describe(&r, got.Protection)
+	return r, nil
+}
+
+// describe turns what the barrier knows into what people read.
+func (s *Server) describe(r *Inspection, p object.Protection) {
+	r.Length, r.StoredSize = p.Length, p.Stored
+	r.DEKs, r.Chunks = len(p.Keys), p.Count
+	for _, c := range p.Chunks {
+		if c.Inline {
+			r.Inline++
+		}
+	}
+	for _, l := range p.Layers {
+		r.Layers = append(r.Layers, l.What)
+		r.Algorithms = append(r.Algorithms, l.Algorithm)
+	}
+	r.Properties = fmt.Sprintf("system key of the account, version %d (%s)", p.System.Version, p.System.Kref)
+	r.Names = "file key of the index (sealedfs), one layer"
+	r.Metadata = "none"
+	provider, place := s.rootProvider(keys.SRK)
+	r.Provider = provider
+	if place != "" {
+		r.Provider += " " + place
+	}
+	for i, k := range p.Keys {
+		if k.Metadata {
+			r.Metadata = "data key " + k.DEK.String()
+		}
+		if i > 0 {
+			continue
+		}
+		r.Protector = k.Protector.Kind.String() + " key of " + r.Account + " (managed by the " + k.Managed + ")"
+		r.Key = KeyName{Chain: k.Chain.String(), Version: k.Version, Ref: k.Kref.String(), State: k.State}
+		r.Wrapped = k.WrappedAt
+		r.Tree = []KeyLevel{
+			{"content", fmt.Sprintf("%d chunks", p.Count), "chunk keys derived from the data key"},
+			{"data key", k.DEK.String(), fmt.Sprintf("KEK version %d (%s)", k.Version, k.Algorithm)},
+			{"KEK", k.Chain.String(), "service root"},
+			{"service root", s.rootRef(), r.Provider},
+		}
+	}
+}
+
+// rootProvider says what opens a root when the server starts, and where it lies.
+func (s *Server) rootProvider(root keys.Root) (provider, place string) {
+	service, infra := s.keys.where(s.store.Ring.StoreID())
+	place = service
+	if root == keys.IRK {
+		place = infra
+	}
+	for _, slot := range s.store.Ring.Slots() {
+		if slot.Root == root && slot.Provider.Online() {
+			return slot.Provider.String(), place
+		}
+	}
+	return "none", ""
+}
+
+func (s *Server) rootRef() string {
+	generation, _ := s.store.Ring.Generation()
+	return fmt.Sprintf("key store generation %d", generation)
+}
+
+// whose names the thing that a damaged row belongs to.
+func (s *Server) whose(ctx context.Context, d object.Damage) string {
+	if n := s.store.Blobs.NameOf(ctx, d.Table, d.Key); n != "" {
+		return n
+	}
+	return fmt.Sprintf("table %s, row %x", d.Table.Name, d.Key)
+}

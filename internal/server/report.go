@@ -1,0 +1,275 @@
+package server
+
+import "time"
+
+// What operations take and answer. These are the --json forms of the commands: names
+// are only ever added.
+
+// Status says what runs and where. It is the ready file and the base of `coffer env`.
+type Status struct {
+	PID        int    `json:"pid"`
+	Version    string `json:"version"`
+	Data       string `json:"data"`
+	Store      string `json:"store,omitempty"` // id
+	Dev        bool   `json:"dev,omitempty"`
+	Blob       string `json:"blob"`       // URL, plain HTTP; https answers on the same port
+	Management string `json:"management"` // URL
+	TLSCA      string `json:"tls_ca"`     // path of the CA certificate
+	TLSBundle  string `json:"tls_bundle,omitempty"`
+	Account    string `json:"account,omitempty"` // the default account
+	Key        string `json:"key,omitempty"`     // its first key, base64
+	UnsealKey  string `json:"unseal_key,omitempty"`
+	InfraKey   string `json:"infra_key,omitempty"`
+}
+
+// Target names a blob.
+type Target struct {
+	Account   string `json:"account"`
+	Container string `json:"container"`
+	Blob      string `json:"blob"`
+}
+
+// Inspection says how one blob is protected.
+type Inspection struct {
+	Target
+	Length     int64      `json:"length"`
+	Protector  string     `json:"protector"` // whose key: account, scope, ..
+	Key        KeyName    `json:"key"`
+	Provider   string     `json:"provider"`
+	Layers     []string   `json:"layers"`     // outermost last
+	Algorithms []string   `json:"algorithms"` // one for each layer and wrap
+	Wrapped    time.Time  `json:"wrapped"`
+	DEKs       int        `json:"data_keys"`
+	Chunks     int        `json:"chunks"`
+	Inline     int        `json:"inline_chunks"`
+	StoredSize int64      `json:"stored_bytes"`
+	Metadata   string     `json:"metadata"`   // sealed under which key
+	Properties string     `json:"properties"` // sealed under which key
+	Names      string     `json:"names"`      // sealed under which key
+	Tree       []KeyLevel `json:"tree"`       // from the data key up to the root
+}
+
+// KeyName names one version of a key.
+type KeyName struct {
+	Chain   string `json:"chain"`
+	Version uint64 `json:"version"`
+	Ref     string `json:"ref"`
+	State   string `json:"state,omitempty"`
+}
+
+// KeyLevel is one step on the way from data to root.
+type KeyLevel struct {
+	Level string `json:"level"`
+	Name  string `json:"name"`
+	By    string `json:"wrapped_by"`
+}
+
+// VerifyArgs asks for verification.
+type VerifyArgs struct {
+	Search [][]byte `json:"search,omitempty"` // strings that must not be on disk
+}
+
+// VerifyReport says what was authenticated, what failed, and what was found.
+type VerifyReport struct {
+	Data       string         `json:"data"`
+	Rows       int64          `json:"rows"`
+	Chunks     int64          `json:"chunks"`
+	Bytes      int64          `json:"bytes"` // plaintext that was authenticated
+	Files      int64          `json:"files"`
+	FileBytes  int64          `json:"file_bytes"`
+	Keys       []KeyUse       `json:"keys_in_use"`
+	Suspended  int64          `json:"not_verifiable,omitempty"`
+	Damage     []Finding      `json:"damage,omitempty"`
+	Plaintext  []PlaintextHit `json:"plaintext,omitempty"`
+	Searched   int            `json:"searched,omitempty"` // strings
+	Encodings  []string       `json:"encodings,omitempty"`
+	DurationMS int64          `json:"duration_ms"`
+}
+
+// Clean reports whether nothing was damaged and nothing was found.
+func (r *VerifyReport) Clean() bool { return len(r.Damage) == 0 && len(r.Plaintext) == 0 }
+
+// KeyUse counts what one key version protects.
+type KeyUse struct {
+	KeyName
+	Kind  string `json:"kind"`
+	Owner string `json:"owner"`
+	Uses  int64  `json:"uses"`
+}
+
+// Finding is one thing that is wrong.
+type Finding struct {
+	Where string `json:"where"`
+	What  string `json:"what"`
+}
+
+// PlaintextHit is one place on disk where a searched string was found. The string is
+// named by its number, so that a report never repeats a secret.
+type PlaintextHit struct {
+	String   int    `json:"string"` // from 1, in the order of the search file
+	Encoding string `json:"encoding"`
+	File     string `json:"file"`
+	Offset   int64  `json:"offset"`
+}
+
+// Advice is one line of doctor's table.
+type Advice struct {
+	Level string `json:"level"` // ok, note, warning, danger
+	Check string `json:"check"`
+	Found string `json:"found"`
+	Do    string `json:"do,omitempty"`
+}
+
+// DoctorReport is doctor's table.
+type DoctorReport struct {
+	Data   string   `json:"data"`
+	Advice []Advice `json:"advice"`
+}
+
+// Worst is the highest level of the table.
+func (d *DoctorReport) Worst() string {
+	worst := 0
+	for _, a := range d.Advice {
+		for i, l := range levels {
+			if l == a.Level {
+				worst = max(worst, i)
+			}
+		}
+	}
+	return levels[worst]
+}
+
+var levels = []string{"ok", "note", "warning", "danger"}
+
+// KeysReport lists keys, protectors and ways to open the roots.
+type KeysReport struct {
+	Store      string         `json:"store"`
+	Generation uint64         `json:"generation"`
+	Identity   string         `json:"identity"` // pin of the key that signs the key store
+	Chains     []KeyChain     `json:"chains"`
+	Protectors []KeyProtector `json:"protectors"`
+	Slots      []KeySlot      `json:"slots"`
+}
+
+// KeyChain is one key with its versions.
+type KeyChain struct {
+	ID           string       `json:"id"`
+	Kind         string       `json:"kind"`
+	For          string       `json:"for"` // a name that people know
+	Owner        string       `json:"owner"`
+	Cryptoperiod string       `json:"cryptoperiod,omitempty"`
+	Due          *time.Time   `json:"due,omitempty"`
+	Versions     []KeyVersion `json:"versions"`
+}
+
+// KeyVersion is one version of a key.
+type KeyVersion struct {
+	Number       uint64     `json:"version"`
+	Ref          string     `json:"ref"`
+	State        string     `json:"state"`
+	Created      time.Time  `json:"created"`
+	Deactivated  *time.Time `json:"deactivated,omitempty"`
+	Unreferenced *time.Time `json:"unreferenced,omitempty"`
+	Destroyed    *time.Time `json:"destroyed,omitempty"`
+}
+
+// KeyProtector is one protector.
+type KeyProtector struct {
+	Name    string `json:"name"`
+	Kind    string `json:"kind"`
+	ID      string `json:"id"`
+	State   string `json:"state"`
+	Managed string `json:"managed_by"`
+	Chain   string `json:"chain"`
+	Active  uint64 `json:"active_version"`
+	Double  bool   `json:"double"`
+}
+
+// KeySlot is one way to open a root.
+type KeySlot struct {
+	ID       string     `json:"id"`
+	Root     string     `json:"root"`
+	Provider string     `json:"provider"`
+	Name     string     `json:"name,omitempty"`
+	Proved   *time.Time `json:"proved,omitempty"`
+	Stale    bool       `json:"stale,omitempty"`
+}
+
+// RotateArgs says which key to rotate: account NAME, system NAME, vfs, infra, root, infra-root.
+type RotateArgs struct {
+	What    string `json:"what"`
+	Account string `json:"account,omitempty"`
+	Wait    bool   `json:"wait,omitempty"` // until the re-wrap sweep is through
+}
+
+// RotateReport says what a rotation did.
+type RotateReport struct {
+	What    string  `json:"what"`
+	Key     KeyName `json:"key"`
+	Rewraps int64   `json:"rewraps"`
+	Pending bool    `json:"pending"` // the sweep goes on in the background
+}
+
+// DrillReport says what a key drill opened.
+type DrillReport struct {
+	Roots      []string  `json:"roots"`
+	Protectors []string  `json:"protectors"`
+	Opened     int       `json:"data_keys_opened"`
+	Failed     []Finding `json:"failed,omitempty"`
+	At         time.Time `json:"at"`
+}
+
+// RecoveryArgs asks for a recovery kit, or gives one back.
+type RecoveryArgs struct {
+	Name       string   `json:"name,omitempty"`
+	Threshold  int      `json:"threshold,omitempty"`
+	Shares     int      `json:"shares,omitempty"`
+	Passphrase string   `json:"passphrase,omitempty"`
+	Given      []string `json:"given,omitempty"` // prove: shares of the kit
+}
+
+// RecoveryReport holds a new kit (secret!), or the slots that a kit was proved for.
+type RecoveryReport struct {
+	Store  string    `json:"store"`
+	Pin    string    `json:"pin,omitempty"`
+	Shares []string  `json:"shares,omitempty"`
+	Slots  []KeySlot `json:"slots"`
+}
+
+// AccountArgs names an account and what to do with it.
+type AccountArgs struct {
+	Name  string   `json:"name"`
+	Keys  []string `json:"keys,omitempty"`  // create: base64, instead of random ones
+	Which int      `json:"which,omitempty"` // regenerate: 1 or 2
+	Force bool     `json:"force,omitempty"` // delete: with everything in it
+}
+
+// Account describes an account. Keys are there only where they were asked for.
+type Account struct {
+	Name      string    `json:"name"`
+	ID        string    `json:"id"`
+	Created   time.Time `json:"created"`
+	Default   bool      `json:"default,omitempty"`
+	Double    bool      `json:"double,omitempty"`
+	Keys      []string  `json:"keys,omitempty"`
+	Endpoint  string    `json:"endpoint,omitempty"`
+	Protector string    `json:"protector"`
+}
+
+// BackupArgs names a directory for a backup, made absolute by the caller.
+type BackupArgs struct {
+	Dir string `json:"dir"`
+}
+
+// BackupReport describes a backup set.
+type BackupReport struct {
+	Dir        string    `json:"dir"`
+	Store      string    `json:"store"`
+	Created    time.Time `json:"created"`
+	Files      int64     `json:"files"`
+	Bytes      int64     `json:"bytes"`
+	Linked     int64     `json:"linked_files,omitempty"` // hard links: no space of their own
+	Sequence   uint64    `json:"sequence"`
+	Generation uint64    `json:"generation"`
+	DurationMS int64     `json:"duration_ms"`
+}
