@@ -8,6 +8,7 @@ import (
 	"github.com/coffer-storage/coffer/internal/meta"
 	"github.com/coffer-storage/coffer/internal/meta/metatest"
 	"github.com/coffer-storage/coffer/internal/meta/pebblekv"
+	"github.com/coffer-storage/coffer/internal/meta/sealedfs"
 	"github.com/coffer-storage/coffer/internal/meta/sealedfs/sealedfstest"
 )
 
@@ -17,6 +18,9 @@ const dir = "data"
 func create(t testing.TB, fs vfs.FS, change func(*pebblekv.Options)) *pebblekv.Store {
 	t.Helper()
 	if err := fs.MkdirAll(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := sealedfs.SyncDir(fs, "."); err != nil {
 		t.Fatal(err)
 	}
 	return open(t, fs, func(o *pebblekv.Options) {

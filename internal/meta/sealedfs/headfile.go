@@ -96,10 +96,11 @@ func (f *FS) syncDir(path string, dir vfs.File) error {
 		f.list(ref)
 	}
 	f.mu.Unlock()
-	if err := f.writeHead(false); err != nil {
+	err := f.writeHead(false)
+	if err != nil && !errors.Is(err, errHeadClosed) {
 		f.fatal(fmt.Errorf("write of HEAD: %w", err))
 	}
-	return nil
+	return err
 }
 
 // list makes a durable file part of HEAD. Under mu.
@@ -198,5 +199,43 @@ func (f *FS) Stopped() error {
 			return err
 		}
 	}
+	if err := f.settle(); err != nil {
+		return err
+	}
 	return f.writeHead(true)
+}
+
+// settle finds the exact end of listed files that this process has not written: what
+// was readable of them at the start is made durable, and counts from now on.
+func (f *FS) settle() error {
+	for _, e := range f.entries() {
+		ref := fileRef{e.Type, e.Number}
+		f.mu.Lock()
+		own := f.head.writers[ref] != nil
+		f.mu.Unlock()
+		if own {
+			continue
+		}
+		path := f.entryPath(e.Type, e.Number)
+		if err := syncFile(f.lower, path); err != nil {
+			return err
+		}
+		tail, err := f.scan(path)
+		if err != nil {
+			return err
+		}
+		f.mu.Lock()
+		f.head.listed[ref] = tail.Seq
+		f.mu.Unlock()
+	}
+	return nil
+}
+
+func syncFile(lower vfs.FS, path string) error {
+	// Some systems sync a file only through a handle that could write.
+	r, err := lower.OpenReadWrite(path, vfs.WriteCategoryUnspecified)
+	if err != nil {
+		return err
+	}
+	return errors.Join(r.Sync(), r.Close())
 }

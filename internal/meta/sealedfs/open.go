@@ -183,7 +183,7 @@ func (f *FS) checkFiles(h *Head) (map[fileRef]uint64, error) {
 			}
 		}
 		tail, err := f.scan(path)
-		if err == nil && (tail.Seq < e.Seq || h.Clean && (tail.Seq != e.Seq || tail.Lost > 0)) {
+		if err == nil && (tail.Seq < e.Seq || h.Clean && tail.Seq != e.Seq) {
 			err = rollback(f.lower.PathBase(path), fmt.Sprintf("the %s ends at frame %d, HEAD has seen %d; %s",
 				e.Type, tail.Seq, e.Seq, restoreHint))
 		}
