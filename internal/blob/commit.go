@@ -23,7 +23,19 @@ func (s *Service) PutBlockList(ctx context.Context, c *access.Caller, ref Ref, o
 	if err != nil {
 		return Written{}, err
 	}
-	dek, err := k.commitKey(ctx, &o)
+	for range 10 {
+		var w Written
+		if w, err = k.putBlockList(ctx, &o, tier); !errors.Is(err, errReplaced) {
+			return w, err
+		}
+	}
+	return Written{}, k.fault(fault.Busy)
+}
+
+// putBlockList chooses a key if one is needed, seals metadata under it and commits. It
+// answers errReplaced if the blob lost the key that was counted on meanwhile.
+func (k *call) putBlockList(ctx context.Context, o *ListOptions, t tier) (Written, error) {
+	dek, err := k.commitKey(ctx, o)
 	if err != nil {
 		return Written{}, err
 	}
@@ -34,22 +46,24 @@ func (s *Service) PutBlockList(ctx context.Context, c *access.Caller, ref Ref, o
 			return Written{}, err
 		}
 	}
-	var answer Written
-	err = k.update(ctx, func(tx *object.Tx) error {
+	var w Written
+	err = k.s.store.Update(ctx, func(tx *object.Tx) error {
 		l := &listing{call: k, tx: tx}
-		row, rec, err := l.build(&o, dek, part)
+		row, rec, err := l.build(o, dek, part)
 		if err != nil {
 			return err
 		}
-		rec.tier = tier
-		if tier != tierInferred {
+		if rec.tier = t; t != tierInferred {
 			rec.tierChanged = rec.modified
 		}
 		rec.encode(row)
-		answer = rec.written(row)
+		w = rec.written(row)
 		return tx.Put(object.Blob, l.old.key, row)
 	})
-	return answer, err
+	if errors.Is(err, errReplaced) {
+		return Written{}, err
+	}
+	return w, k.edge(err)
 }
 
 func (o *ListOptions) check(k *call) (tier, error) {
@@ -72,10 +86,10 @@ func (o *ListOptions) check(k *call) (tier, error) {
 	return parseTier(k.op, what, o.Tier)
 }
 
-// commitKey chooses the data key that metadata will be sealed under, and that an empty
-// content gets: one of those that the blob has, else a new one. Without metadata and
-// with blocks the list needs no key at all, and nil is returned: so it works while the
-// account's key is out of reach.
+// commitKey opens the data key that metadata will be sealed under: one of those that
+// the blob has, else a new one. Without metadata no key is opened, and nil is returned,
+// so that a list can be committed while the account's key is out of reach; only a blob
+// that has no key at all gets a new one.
 func (k *call) commitKey(ctx context.Context, o *ListOptions) (*object.DEK, error) {
 	var entry object.DEKEntry
 	have := false
@@ -88,15 +102,10 @@ func (k *call) commitKey(ctx context.Context, o *ListOptions) (*object.DEK, erro
 		if err != nil {
 			return err
 		}
-		if st != nil {
-			entry, have = fitting(st.row.DEKs, k.acct.Protector)
-		}
-		if !have && old.row != nil {
-			entry, have = fitting(old.row.DEKs, k.acct.Protector)
-		}
+		entry, have = fitting(present(st, old), k.acct.Protector)
 		return nil
 	})
-	if err != nil || len(o.Metadata) == 0 && len(o.Entries) > 0 {
+	if err != nil || len(o.Metadata) == 0 && (have || len(o.Entries) > 0) {
 		return nil, err
 	}
 	var dek *object.DEK
@@ -106,6 +115,18 @@ func (k *call) commitKey(ctx context.Context, o *ListOptions) (*object.DEK, erro
 		dek, err = k.s.store.NewDEK(k.acct.ID, k.acct.Protector)
 	}
 	return dek, k.edge(err)
+}
+
+// present are the entries that a blob and its staging have, those of the staging last,
+// which are the newest.
+func present(st *staging, old *found) (have []object.DEKEntry) {
+	if old.row != nil {
+		have = append(have, old.row.DEKs...)
+	}
+	if st != nil {
+		have = append(have, st.row.DEKs...)
+	}
+	return have
 }
 
 // listing is the commit of one block list, inside its transaction.
@@ -227,13 +248,7 @@ var (
 // table is the DEK table of the new content: exactly the keys that its references and
 // its metadata name, copied as they are, that of the metadata first.
 func (l *listing) table(dek *object.DEK) ([]object.DEKEntry, error) {
-	var have []object.DEKEntry
-	if l.st != nil {
-		have = append(have, l.st.row.DEKs...)
-	}
-	if l.old.row != nil {
-		have = append(have, l.old.row.DEKs...)
-	}
+	have := present(l.st, l.old)
 	var table []object.DEKEntry
 	if dek != nil {
 		entry, ok := findDEK(have, dek.ID())
@@ -256,6 +271,13 @@ func (l *listing) table(dek *object.DEK) ([]object.DEKEntry, error) {
 			}
 			table = append(table, entry)
 		}
+	}
+	if len(table) == 0 { // nothing names a key: an empty content keeps one that is there
+		entry, ok := fitting(have, l.acct.Protector)
+		if !ok {
+			return nil, errReplaced
+		}
+		table = append(table, entry)
 	}
 	if len(table) > 255 {
 		return nil, errManyKeys
