@@ -128,7 +128,7 @@ func (s *Store) openLock(o *Options) error {
 			return err
 		}
 	}
-	if err := o.FS.MkdirAll(o.Dir, 0o700); err != nil {
+	if err := mkdirSynced(o.FS, o.Dir); err != nil {
 		return err
 	}
 	lock, err := sealedfs.Lock(o.FS, o.Dir)
@@ -137,6 +137,31 @@ func (s *Store) openLock(o *Options) error {
 	}
 	s.later(lock.Close)
 	return nil
+}
+
+// mkdirSynced makes a directory that is still there after a power cut: whatever of the
+// path did not exist is named in a synced parent. Without this a whole new store could
+// vanish, and the next start would make another one.
+func mkdirSynced(f vfs.FS, dir string) error {
+	if _, err := f.Stat(dir); err == nil {
+		return nil
+	}
+	parent := f.PathDir(dir)
+	if parent != dir {
+		if _, err := f.Stat(parent); errors.Is(err, fs.ErrNotExist) {
+			if err := mkdirSynced(f, parent); err != nil {
+				return err
+			}
+		}
+	}
+	if err := f.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	d, err := f.OpenDir(parent)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
 }
 
 // openKeys opens the key store, or makes it in a directory that holds nothing of ours.

@@ -1,0 +1,253 @@
+package proof
+
+import (
+	"bytes"
+	"crypto/rand"
+	"encoding/base64"
+	"encoding/hex"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"unicode/utf16"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"github.com/coffer-storage/coffer/internal/blob"
+	"github.com/coffer-storage/coffer/internal/crypt/recordtest"
+	"github.com/coffer-storage/coffer/internal/name"
+	"github.com/coffer-storage/coffer/internal/server/store"
+)
+
+// canary is text of 24 bytes that is found nowhere else.
+func canary(field string) string {
+	b := make([]byte, 12)
+	rand.Read(b)
+	return fmt.Sprintf("kanari%s%s", field, hex.EncodeToString(b))[:24]
+}
+
+// encodings are the forms in which plaintext might lie on a disk. Base64 shifts with the
+// position in its group of three bytes, so there are three; the edges that depend on the
+// neighbours are cut off.
+func encodings(s string) map[string][]byte {
+	out := map[string][]byte{
+		"raw":   []byte(s),
+		"hex":   []byte(hex.EncodeToString([]byte(s))),
+		"HEX":   []byte(strings.ToUpper(hex.EncodeToString([]byte(s)))),
+		"utf16": nil,
+	}
+	for _, u := range utf16.Encode([]rune(s)) {
+		out["utf16"] = append(out["utf16"], byte(u), byte(u>>8))
+	}
+	for shift := range 3 {
+		text := base64.StdEncoding.EncodeToString(append(make([]byte, shift), s...))
+		start, end := (shift*8+5)/6, len(text)-4
+		out[fmt.Sprintf("base64+%d", shift)] = []byte(text[start:end])
+	}
+	return out
+}
+
+// recording keeps the plaintext that enters the sealing functions, by kind.
+type recording struct {
+	mu   sync.Mutex
+	kind map[string]*bytes.Buffer
+}
+
+func (r *recording) hear(kind string, p []byte) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.kind[kind] == nil {
+		r.kind[kind] = new(bytes.Buffer)
+	}
+	r.kind[kind].Write(p)
+}
+
+func (r *recording) has(kind, s string) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.kind[kind] != nil && bytes.Contains(r.kind[kind].Bytes(), []byte(s))
+}
+
+// planted are the canaries of a run, by the place where the control must hear them.
+type planted struct {
+	names    []string // WAL and SST, in the plain of the file system
+	values   []string // metadata and properties
+	contents []string
+}
+
+func (p *planted) all() []string {
+	return append(append(append([]string(nil), p.names...), p.values...), p.contents...)
+}
+
+// TestNoPlaintextOnDisk stores objects with canaries in every field and searches every
+// byte of the data directory, logs included, in four encodings. The control is that the
+// same canaries are heard where plaintext enters the sealing functions, for log, table
+// and chunk apart; compression is off, so what looks random is ciphertext.
+func TestNoPlaintextOnDisk(t *testing.T) {
+	objects := sized(100, 1_000, 10_000)
+	dir := filepath.Join(t.TempDir(), dataDir)
+	rec := &recording{kind: map[string]*bytes.Buffer{}}
+	recordtest.Listen(t, rec.hear)
+
+	var log bytes.Buffer
+	sec := newSecrets()
+	o := sec.options(vfs.Default)
+	o.Dir, o.NoCompression = dir, true
+	o.Logger = slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	st, err := store.Open(ctx, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := furnish(st); err != nil {
+		t.Fatal(err)
+	}
+	p := plant(t, st, objects)
+	search(t, dir, p, "serving")
+	if err := st.Meta.CompactAll(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if err := st.Close(); err != nil {
+		t.Fatal(err)
+	}
+	search(t, dir, p, "stopped")
+	for _, c := range p.all() {
+		if bytes.Contains(log.Bytes(), []byte(c)) {
+			t.Errorf("the log tells %q", c)
+		}
+	}
+	control(t, rec, p)
+}
+
+// plant stores objects in ten containers.
+func plant(t *testing.T, st *store.Store, objects int) *planted {
+	t.Helper()
+	p := new(planted)
+	var container name.Container
+	for i := range objects {
+		if i%(objects/10) == 0 {
+			container = name.Container(canary("c"))
+			p.names = append(p.names, string(container))
+			if _, err := st.Blobs.CreateContainer(ctx, owner, account, container, blob.ContainerOptions{}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		n, meta, typ, body := canary("n"), canary("m"), canary("p"), canary("b")
+		p.names = append(p.names, n)
+		p.values = append(p.values, meta, typ)
+		p.contents = append(p.contents, body)
+		size := 100
+		switch {
+		case i%50 == 0:
+			size = 1_500_000
+		case i%10 == 0:
+			size = 100_000
+		}
+		data := bytes.Repeat([]byte(body), size/len(body)+1)
+		_, err := st.Blobs.PutBlob(ctx, owner, blob.Ref{Account: account, Container: container, Blob: name.Blob(n)}, blob.PutOptions{
+			Headers:  blob.Headers{ContentType: "text/" + typ},
+			Metadata: blob.Metadata{{Name: "note", Value: meta}},
+			Length:   int64(len(data)), Body: bytes.NewReader(data),
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	return p
+}
+
+// search looks at every file below dir.
+func search(t *testing.T, dir string, p *planted, when string) {
+	t.Helper()
+	// All canaries of a field begin alike; so does every encoding of them.
+	needles := map[string][]byte{}
+	for form, b := range encodings("kanari") {
+		if len(b) > 0 {
+			needles[form] = b
+		}
+	}
+	var total int64
+	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || !d.Type().IsRegular() {
+			return err
+		}
+		data, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		total += int64(len(data))
+		for form, needle := range needles {
+			if strings.HasPrefix(form, "base64") && len(needle) < 6 {
+				continue // too short to mean anything; the whole canaries follow
+			}
+			if n := bytes.Count(data, needle); n > 0 {
+				t.Errorf("%s: %s holds a canary %d times (%s)", when, path, n, form)
+			}
+		}
+		for _, c := range p.all()[:30] {
+			for form, needle := range encodings(c) {
+				if bytes.Contains(data, needle) {
+					t.Errorf("%s: %s holds %q (%s)", when, path, c, form)
+				}
+			}
+		}
+		if strings.Contains(path, "kanari") {
+			t.Errorf("%s: the file name %s holds a canary", when, path)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("%s: searched %d bytes for %d canaries", when, total, len(p.all()))
+	if total < 1<<20 {
+		t.Errorf("%s: only %d bytes searched", when, total)
+	}
+}
+
+// control finds every canary in what entered the sealing functions.
+func control(t *testing.T, rec *recording, p *planted) {
+	t.Helper()
+	heard := func(list []string, kinds ...string) {
+		for _, kind := range kinds {
+			found := 0
+			for _, c := range list {
+				if rec.has(kind, c) {
+					found++
+				}
+			}
+			t.Logf("control: heard %d of %d at %s", found, len(list), kind)
+			if found != len(list) {
+				t.Errorf("control: heard %d of %d canaries at %s", found, len(list), kind)
+			}
+		}
+	}
+	heard(p.names, recordtest.WAL, recordtest.SST)
+	heard(p.values, recordtest.Value)
+	heard(p.contents, recordtest.Chunk)
+}
+
+// TestSearchFinds is the control of the search: each encoding is found in a file.
+func TestSearchFinds(t *testing.T) {
+	t.Parallel()
+	c := canary("x")
+	for shift := range 4 {
+		plain := append(bytes.Repeat([]byte("-"), shift), c...)
+		forms := map[string][]byte{
+			"raw": plain, "hex": []byte(hex.EncodeToString(plain)),
+			"base64": []byte(base64.StdEncoding.EncodeToString(append(plain, "tail"...))),
+		}
+		for name, data := range forms {
+			found := false
+			for _, needle := range encodings(c) {
+				found = found || bytes.Contains(data, needle)
+			}
+			if !found {
+				t.Errorf("%s shifted by %d is not found", name, shift)
+			}
+		}
+	}
+}
