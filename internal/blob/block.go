@@ -33,7 +33,7 @@ func (s *Service) PutBlock(ctx context.Context, c *access.Caller, ref Ref, o Blo
 	sums := newDigest(o.Body, o.MD5 != nil)
 	content, err := s.store.Write(ctx, dek, k.acct.Class(), o.Length, sums)
 	if err != nil {
-		return Written{}, k.edge(err)
+		return Written{}, sums.fault(k, err)
 	}
 	defer content.Discard() // does nothing after the commit
 	if err := sums.verify(k.op, ref.String(), o.MD5, o.CRC64); err != nil {

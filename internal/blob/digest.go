@@ -6,6 +6,7 @@ import (
 	"crypto/md5"
 	"encoding/base64"
 	"encoding/binary"
+	"errors"
 	"hash"
 	"io"
 
@@ -18,6 +19,7 @@ import (
 // what encryption does, so it is taken only where it is needed; CRC-64 is nearly free.
 type digest struct {
 	src io.Reader
+	err error     // of src, but for its end
 	md5 hash.Hash // nil: not needed
 	crc hash.Hash64
 }
@@ -41,6 +43,9 @@ func newMD5() hash.Hash {
 func (d *digest) Read(p []byte) (int, error) {
 	n, err := d.src.Read(p)
 	d.add(p[:n])
+	if err != nil && err != io.EOF {
+		d.err = err
+	}
 	return n, err
 }
 
@@ -63,7 +68,24 @@ func (d *digest) sumMD5() []byte {
 // sumCRC has the byte order of the wire, which is the little one.
 func (d *digest) sumCRC() []byte { return binary.LittleEndian.AppendUint64(nil, d.crc.Sum64()) }
 
-// checkForm refuses checksums that cannot be compared.
+// fault gives an error that came out of a transfer its kind: one of the source's own
+// says that the client went away, unless the source knew better.
+func (d *digest) fault(k *call, err error) error {
+	if d.err == nil || !errors.Is(err, d.err) {
+		return k.edge(err)
+	}
+	return k.gone(err)
+}
+
+// gone is the fault of a peer who does not take or send any more.
+func (k *call) gone(err error) error {
+	if _, known := errors.AsType[*fault.Error](err); known || errors.Is(err, io.ErrUnexpectedEOF) {
+		return k.edge(err)
+	}
+	return fault.New(k.op, k.ref.String(), fault.Canceled, err)
+}
+
+// checkSums refuses checksums that cannot be compared.
 func checkSums(op, what string, md5, crc []byte) error {
 	switch {
 	case md5 != nil && len(md5) != 16:

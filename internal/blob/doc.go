@@ -3,14 +3,15 @@
 //
 // One account holds containers, one container holds blobs:
 //
-//	table container   key = account id || container name      id of the container, policies, metadata
-//	table blob        key = container id || blob name         the committed blob
-//	table staging     key = container id || blob name         what Put Block has staged: data keys, count
-//	table block       key = container id || blob name || 0 || block id   one staged block
-//	table garbage     key = 'C' || account id || container id  a deleted container, until its rows are gone
+//	table container   account id || name                    id of the container, policies, metadata
+//	table blob        account id || container id || name    the committed blob
+//	table staging     account id || container id || name    what Put Block has staged: data keys, count
+//	table block       account id || staging id || block id  one staged block
+//	table settings    "blob" || account id                  service properties
+//	table garbage     'C' || kind || owner || id            a container, staging or account dropped whole
 //
-// Blob keys begin with the id of their container, not with its name: deleting a
-// container is one row, its name may be used again at once, and CollectContainers
+// Blob keys have the id of their container, not with its name: deleting a
+// container is one row, its name may be used again at once, and Collect
 // releases the old blobs in slices.
 //
 // Every operation reads, checks its conditions and writes inside one serializable

@@ -43,7 +43,7 @@ func (s *Service) PutBlob(ctx context.Context, c *access.Caller, ref Ref, o PutO
 	sums := newDigest(o.Body, true) // stored as Content-MD5 whether or not one was sent
 	content, err := s.store.Write(ctx, dek, k.acct.Class(), o.Length, sums)
 	if err != nil {
-		return Written{}, k.edge(err)
+		return Written{}, sums.fault(k, err)
 	}
 	defer content.Discard() // does nothing after the commit
 	if err := k.verifyPut(sums, o); err != nil {

@@ -158,9 +158,12 @@ func TestShortBody(t *testing.T) {
 		w.want("short PutBlock", err, fault.ContentLengthMismatch)
 		gone := errors.New("connection reset")
 		_, err = w.Blobs.PutBlob(w.ctx, w.who, ref("a"), blob.PutOptions{Length: n, Body: io.MultiReader(strings.NewReader("ab"), iotest.ErrReader(gone))})
-		if err == nil || !errors.Is(err, gone) {
-			t.Errorf("PutBlob of a broken body = %v, want its error", err)
+		if !fault.Is(err, fault.Canceled) || !errors.Is(err, gone) {
+			t.Errorf("PutBlob of a broken body = %v, want Canceled with its error", err)
 		}
+		slow := fault.New("wire", "", fault.Timeout, nil)
+		_, err = w.Blobs.PutBlob(w.ctx, w.who, ref("a"), blob.PutOptions{Length: n, Body: iotest.ErrReader(slow)})
+		w.want("PutBlob of a body with a fault", err, fault.Timeout)
 	}
 	if _, err := w.Blobs.GetProperties(w.ctx, w.who, ref("a"), blob.Conditions{}); !fault.Is(err, fault.BlobNotFound) {
 		t.Errorf("short bodies left a blob: %v", err)

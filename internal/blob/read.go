@@ -136,13 +136,35 @@ func (d *Download) hash(ctx context.Context, o ReadOptions, row *object.Row) err
 }
 
 // WriteTo streams exactly N authenticated bytes. After an error what was written is a
-// prefix, and the answer must not end as if it were whole.
+// prefix, and the answer must not end as if it were whole. An error of w itself is of
+// kind Canceled: the client went away.
 func (d *Download) WriteTo(w io.Writer) (int64, error) {
 	if d.r == nil {
 		return 0, nil
 	}
-	n, err := d.r.WriteTo(w)
+	out := &sink{w: w}
+	n, err := d.r.WriteTo(out)
+	if out.err != nil {
+		return n, d.k.gone(out.err)
+	}
 	return n, d.k.edge(err)
+}
+
+// sink remembers whether it was the writer that failed.
+type sink struct {
+	w   io.Writer
+	err error
+}
+
+func (s *sink) Write(p []byte) (int, error) {
+	n, err := s.w.Write(p)
+	if err == nil && n < len(p) {
+		err = io.ErrShortWrite
+	}
+	if err != nil {
+		s.err = err
+	}
+	return n, err
 }
 
 // Close releases what the read holds. It may be called more than once.

@@ -2,6 +2,7 @@ package blob_test
 
 import (
 	"bytes"
+	"errors"
 	"strings"
 	"testing"
 
@@ -175,4 +176,21 @@ func TestTamper(t *testing.T) {
 	if !strings.HasPrefix(content, b.String()) || b.Len() > 100_000 {
 		t.Errorf("%d bytes came out of a changed chunk", b.Len())
 	}
+}
+
+type brokenWriter struct{ err error }
+
+func (w brokenWriter) Write([]byte) (int, error) { return 0, w.err }
+
+// TestReaderGoesAway shows whose fault a broken answer is.
+func TestReaderGoesAway(t *testing.T) {
+	w := newWorld(t)
+	w.put("a", strings.Repeat("x", 100_000))
+	d, err := w.Blobs.Open(w.ctx, w.who, ref("a"), blob.ReadOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.Close()
+	_, err = d.WriteTo(brokenWriter{errors.New("broken pipe")})
+	w.want("WriteTo a broken pipe", err, fault.Canceled)
 }
