@@ -125,7 +125,29 @@ func (v *verifier) sealedFiles(ctx context.Context) error {
 		}
 		v.file("lsm/"+base, n, err)
 	}
+	if err := v.fileKeys(f); err != nil {
+		return err
+	}
 	return v.trail()
+}
+
+// fileKeys counts the files under each version of the file key.
+func (v *verifier) fileKeys(f *sealedfs.FS) error {
+	uses, err := f.Krefs()
+	if err != nil {
+		return err
+	}
+	for _, c := range v.s.store.Ring.Chains() {
+		for _, n := range c.Versions {
+			if files := uses[n.Kref]; files > 0 && c.Kind == keys.VFSK {
+				v.report.Keys = append(v.report.Keys, KeyUse{
+					KeyName: KeyName{Chain: c.ID.String(), Version: n.Number, Ref: n.Kref.String(), State: n.State.String()},
+					Kind:    c.Kind.String(), Owner: "store", Uses: int64(files),
+				})
+			}
+		}
+	}
+	return nil
 }
 
 // trail checks every entry of the audit log and the chain through them.
