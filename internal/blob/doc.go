@@ -10,7 +10,7 @@
 //	table settings    "blob" || account id                  service properties
 //	table garbage     'C' || kind || owner || id            a container, staging or account dropped whole
 //
-// Blob keys have the id of their container, not with its name: deleting a
+// Blob keys have the id of their container, not its name: deleting a
 // container is one row, its name may be used again at once, and Collect
 // releases the old blobs in slices.
 //
