@@ -13,35 +13,46 @@ import (
 // SetUnreferenced records that a sweep found no data under a version, at a time; the
 // zero time takes the mark away.
 func (r *Ring) SetUnreferenced(ctx context.Context, chain ID, number uint64, at time.Time) error {
-	return r.update(ctx, func(d *draft) error {
-		_, k, err := d.version("keys.SetUnreferenced", chain, number)
-		if err != nil {
-			return err
-		}
-		if k.State != cfks.Deactivated && k.State != cfks.Compromised {
-			return fault.New("keys.SetUnreferenced", chain.String(), fault.NotAllowed, fmt.Errorf("version %d is %v", number, k.State))
-		}
-		k.Unreferenced = 0
-		if !at.IsZero() {
-			k.Unreferenced = uint64(at.UnixNano())
-		}
-		return nil
+	what := fmt.Sprintf("%v version %d", chain, number)
+	return r.changed(ctx, "keys.unreferenced", what, func() error {
+		return r.update(ctx, func(d *draft) error { return d.setUnreferenced(chain, number, at) })
 	})
+}
+
+func (d *draft) setUnreferenced(chain ID, number uint64, at time.Time) error {
+	const op = "keys.SetUnreferenced"
+	_, k, err := d.version(op, chain, number)
+	if err != nil {
+		return err
+	}
+	if k.State != cfks.Deactivated && k.State != cfks.Compromised {
+		return fault.New(op, chain.String(), fault.NotAllowed, fmt.Errorf("version %d is %v", number, k.State))
+	}
+	k.Unreferenced = 0
+	if !at.IsZero() {
+		k.Unreferenced = uint64(at.UnixNano())
+	}
+	return nil
 }
 
 // ClearUnreferenced takes every mark away, as a restore of data must.
 func (r *Ring) ClearUnreferenced(ctx context.Context) error {
-	return r.update(ctx, func(d *draft) error {
-		for i := range d.body.Chains {
-			c := &d.body.Chains[i]
-			for j := range c.Keys {
-				if c.Keys[j].State != cfks.Destroyed {
-					c.Keys[j].Unreferenced = 0
-				}
+	return r.changed(ctx, "keys.unreferenced.clear", "", func() error {
+		return r.update(ctx, func(d *draft) error {
+			for i := range d.body.Chains {
+				clearUnreferenced(&d.body.Chains[i])
 			}
-		}
-		return nil
+			return nil
+		})
 	})
+}
+
+func clearUnreferenced(c *cfks.Chain) {
+	for i := range c.Keys {
+		if c.Keys[i].State != cfks.Destroyed {
+			c.Keys[i].Unreferenced = 0
+		}
+	}
 }
 
 func (d *draft) version(op string, chain ID, number uint64) (*cfks.Chain, *cfks.Key, error) {

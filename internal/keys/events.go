@@ -63,6 +63,17 @@ func (r *Ring) granted(ctx context.Context, operation, what string, kref ID, cha
 	return err
 }
 
+// changed runs a change that neither grants nor destroys, and records how it went.
+func (r *Ring) changed(ctx context.Context, operation, what string, change func() error) error {
+	err := change()
+	by := audit.By(ctx)
+	r.record(audit.Record{
+		Time: r.o.Now().UTC(), Actor: by.Actor, RequestID: by.RequestID,
+		Operation: operation, What: what, Outcome: outcome(err),
+	})
+	return err
+}
+
 // outcome is a word for the trail; texts of errors stay out of it.
 func outcome(err error) string {
 	if err == nil {

@@ -24,6 +24,15 @@ func versionOf(c *cfks.Chain, k *cfks.Key) Version {
 	}
 }
 
+// Lookup describes the version that kref names, without opening it.
+func (r *Ring) Lookup(kref ID) (Version, bool) {
+	at, ok := r.cur.Load().byKref[kref]
+	if !ok {
+		return Version{}, false
+	}
+	return versionOf(at.chain, at.key), true
+}
+
 // Chains lists every key with its versions, in the order of their ids.
 func (r *Ring) Chains() []ChainInfo {
 	s := r.cur.Load()

@@ -40,7 +40,8 @@ type Options struct {
 	Now     func() time.Time     // nil: time.Now
 	Dev     bool                 // development store; must match what the store says
 	Audit   audit.Recorder       // may be nil, and set later with SetAudit
-	// Usage reports the bytes sealed under a key version, for keys that are due by volume.
+	// Usage reports the bytes sealed under a key version, for keys that are due by
+	// volume. May be nil, and set later with SetUsage.
 	Usage func(kref ID) uint64
 	// Retention is the declared life of backups; Create writes it.
 	Retention time.Duration
@@ -68,6 +69,7 @@ type Ring struct {
 	stopped   error // why key changes are refused until a restart
 	unsettled error // why a copy is not up to date
 	recorder  audit.Recorder
+	usage     func(kref ID) uint64
 	early     []audit.Record // before there was a recorder
 }
 
@@ -144,7 +146,7 @@ func newRing(o Options, dev bool) *Ring {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	return &Ring{o: o, dev: dev, opened: map[ID]secret.Key{}, recorder: o.Audit}
+	return &Ring{o: o, dev: dev, opened: map[ID]secret.Key{}, recorder: o.Audit, usage: o.Usage}
 }
 
 func (r *Ring) now() uint64 { return uint64(r.o.Now().UnixNano()) }
@@ -155,6 +157,13 @@ func (r *Ring) OnSwap(f func() error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.onSwap = f
+}
+
+// SetUsage sets who knows the bytes sealed under a version, which lies behind the keys.
+func (r *Ring) SetUsage(f func(kref ID) uint64) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.usage = f
 }
 
 // StoreID names the store.

@@ -72,6 +72,9 @@ type DueKey struct {
 // Due lists the keys to rotate now, in the order of Chains.
 func (r *Ring) Due(now time.Time) []DueKey {
 	var out []DueKey
+	r.mu.Lock()
+	usage := r.usage
+	r.mu.Unlock()
 	s := r.cur.Load()
 	for i := range s.body.Chains {
 		c := &s.body.Chains[i]
@@ -82,21 +85,21 @@ func (r *Ring) Due(now time.Time) []DueKey {
 		if p := s.protectors[c.Protector]; p != nil && (p.Admin != cfks.Enabled || p.Current() != nil) {
 			continue
 		}
-		if reason := r.due(c, k, now); reason != "" {
+		if reason := due(c, k, now, usage); reason != "" {
 			out = append(out, DueKey{Chain: c.ID, Kind: c.Kind, Protector: c.Protector, Reason: reason})
 		}
 	}
 	return out
 }
 
-func (r *Ring) due(c *cfks.Chain, k *cfks.Key, now time.Time) string {
+func due(c *cfks.Chain, k *cfks.Key, now time.Time, usage func(ID) uint64) string {
 	period := time.Duration(c.Period) * time.Second
 	if age := now.Sub(timeOf(k.Activated)); period > 0 && age >= period {
 		return fmt.Sprintf("active for %v, period %v", age.Truncate(time.Second), period)
 	}
 	limit := map[cfks.Kind]uint64{cfks.VFSK: vfskBytes, cfks.IDK: idkBytes}[c.Kind]
-	if limit > 0 && r.o.Usage != nil {
-		if n := r.o.Usage(k.Kref); n >= limit {
+	if limit > 0 && usage != nil {
+		if n := usage(k.Kref); n >= limit {
 			return fmt.Sprintf("%d bytes sealed, limit %d", n, limit)
 		}
 	}

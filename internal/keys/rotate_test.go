@@ -67,6 +67,12 @@ func TestOldVersionsOpen(t *testing.T) {
 		if got := value(t, k, err); got != want {
 			t.Errorf("%s: KEKByVersion gives another key", name)
 		}
+		if v, ok := q.Lookup(v1.Kref); !ok || v.Number != 1 || v.Protector != p || v.State != keys.Deactivated {
+			t.Errorf("%s: Lookup = %+v, %v", name, v, ok)
+		}
+		if _, ok := q.Lookup(keys.NewID()); ok {
+			t.Errorf("%s: Lookup of nothing succeeds", name)
+		}
 		for _, n := range []uint64{0, 3, 1 << 63} {
 			if _, _, err := q.KEKByVersion(p, n); !fault.Is(err, fault.Corrupt) {
 				t.Errorf("%s: KEKByVersion(%d) = %v, want Corrupt", name, n, err)
@@ -283,13 +289,8 @@ func TestShred(t *testing.T) {
 func TestDue(t *testing.T) {
 	w := newWorld(&keys.Memory{})
 	var sealed uint64
-	o := w.options()
-	o.Usage = func(keys.ID) uint64 { return sealed }
-	r, err := keys.Create(t.Context(), o)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(r.Close)
+	r := w.create(t)
+	r.SetUsage(func(keys.ID) uint64 { return sealed })
 	kinds := func(after time.Duration) map[keys.Kind]int {
 		m := map[keys.Kind]int{}
 		for _, d := range r.Due(w.now.Add(after)) {
