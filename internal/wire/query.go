@@ -76,12 +76,14 @@ func (q Query) Count(name string) int {
 	return n
 }
 
-// BadQuery is the error for a query parameter with a value that is wrong by form.
+// BadQuery is the error for a query parameter with a value that is wrong by form. reason
+// may be empty.
 func BadQuery(op, name, value, reason string) error {
-	return fault.New(op, "", fault.InvalidQueryParameter, nil,
-		fault.Detail{Name: "QueryParameterName", Value: name},
-		fault.Detail{Name: "QueryParameterValue", Value: value},
-		fault.Detail{Name: "Reason", Value: reason})
+	ds := []fault.Detail{{Name: "QueryParameterName", Value: name}, {Name: "QueryParameterValue", Value: value}}
+	if reason != "" {
+		ds = append(ds, fault.Detail{Name: "Reason", Value: reason})
+	}
+	return fault.New(op, "", fault.InvalidQueryParameter, nil, ds...)
 }
 
 // BadHeader is the error for a header with a value that is wrong by form.

@@ -96,7 +96,7 @@ func (a *Authenticator) Authenticate(r *wire.Request, h http.Header) (*access.Ca
 
 // Challenge sets the header that a 401 must have.
 func (a *Authenticator) Challenge(h http.Header) {
-	h.Set("WWW-Authenticate", "Bearer authorization_uri="+strings.TrimSuffix(a.o.Authority, "/")+
+	wire.SetHeader(h, "WWW-Authenticate", "Bearer authorization_uri="+strings.TrimSuffix(a.o.Authority, "/")+
 		"/oauth2/authorize resource_id=https://storage.azure.com")
 }
 

@@ -288,8 +288,8 @@ func TestAuthorizationForm(t *testing.T) {
 			if !fault.Is(err, tt.want) || !strings.Contains(detail(err), tt.detail) {
 				t.Errorf("Authenticate = %v (%s), want %v", err, detail(err), tt.want)
 			}
-			if tt.want == fault.TokenRefused && !strings.HasPrefix(h.Get("WWW-Authenticate"), "Bearer authorization_uri=") {
-				t.Errorf("challenge = %q", h.Get("WWW-Authenticate"))
+			if tt.want == fault.TokenRefused && !strings.HasPrefix(strings.Join(h["WWW-Authenticate"], ""), "Bearer authorization_uri=") {
+				t.Errorf("challenge = %q", h["WWW-Authenticate"])
 			}
 			for _, c := range []authtest.Credential{first, second} {
 				if strings.Contains(detail(err), base64.StdEncoding.EncodeToString(c.Key)) {

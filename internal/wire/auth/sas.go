@@ -184,7 +184,7 @@ func form(t time.Time) string {
 	if t.IsZero() {
 		return ""
 	}
-	return t.Format(time.RFC1123)
+	return wire.Time(t)
 }
 
 // mergePolicy fills what the SAS leaves to its stored access policy. A field stands in

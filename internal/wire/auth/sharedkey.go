@@ -5,7 +5,6 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/coffer-storage/coffer/internal/access"
 	"github.com/coffer-storage/coffer/internal/crypt/mac"
@@ -64,9 +63,9 @@ func (a *Authenticator) checkDate(r *http.Request) error {
 	}
 	switch age := a.o.Now().Sub(at); {
 	case age > a.o.Skew:
-		return refuse(fault.AuthenticationFailed, "Request date header too old: '"+at.UTC().Format(time.RFC1123)+"'")
+		return refuse(fault.AuthenticationFailed, "Request date header too old: '"+wire.Time(at)+"'")
 	case age < -a.o.Skew:
-		return refuse(fault.AuthenticationFailed, "Request date header too far in the future: '"+at.UTC().Format(time.RFC1123)+"'")
+		return refuse(fault.AuthenticationFailed, "Request date header too far in the future: '"+wire.Time(at)+"'")
 	}
 	return nil
 }

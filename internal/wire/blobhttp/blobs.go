@@ -254,6 +254,9 @@ type lateHeader struct {
 }
 
 func (l *lateHeader) Write(p []byte) (int, error) {
+	if len(p) == 0 {
+		return 0, nil
+	}
 	if !l.w.Started() {
 		l.w.WriteHeader(l.status)
 	}

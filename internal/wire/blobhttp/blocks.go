@@ -122,12 +122,12 @@ func readBlockList(r io.Reader) ([]blob.BlockListEntry, error) {
 var places = map[string]blob.Where{"Committed": blob.Committed, "Uncommitted": blob.Uncommitted, "Latest": blob.Latest}
 
 func isBlockID(id string) bool {
-	const longest = 88 // base64 of 64 bytes
-	if len(id) > longest {
+	const longest = 64 // bytes, decoded
+	if len(id) > base64.StdEncoding.EncodedLen(longest) {
 		return false
 	}
 	b, err := base64.StdEncoding.DecodeString(id)
-	return err == nil && len(b) > 0
+	return err == nil && len(b) > 0 && len(b) <= longest
 }
 
 // summedBody reads the whole body and takes the checksum that the request gives of it.
