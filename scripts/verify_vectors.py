@@ -15,9 +15,13 @@ import pathlib
 import struct
 import sys
 
-from cryptography.exceptions import InvalidTag
+from cryptography.exceptions import InvalidSignature, InvalidTag
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import padding
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.serialization import load_der_private_key, load_der_public_key
 
 
 class Failure(Exception):
@@ -235,6 +239,241 @@ def run_chunk(c):
         equal(got, c["plaintext"])
 
 
+# --- key store --------------------------------------------------------------------
+
+
+class Fields:
+    """Reads fields in order; running out is a format failure."""
+
+    def __init__(self, b):
+        self.b = b
+
+    def take(self, n):
+        if n > len(self.b):
+            refuse("format")
+        out, self.b = self.b[:n], self.b[n:]
+        return out
+
+    def int(self, n):
+        return int.from_bytes(self.take(n), "big")
+
+    def var(self, limit=4096):
+        n = self.int(4)
+        if n > limit:
+            refuse("format")
+        return self.take(n)
+
+    def need(self, ok):
+        if not ok:
+            refuse("format")
+
+    def end(self):
+        self.need(not self.b)
+
+
+def ascending(ids):
+    return all(a < b for a, b in zip(ids, ids[1:]))
+
+
+def parse_cfks(b):
+    f = Fields(b)
+    f.need(f.take(4) == b"CFKS" and f.int(1) == 1 and f.int(1) == 1)
+    f.need(f.int(1) <= 1 and f.int(1) == 0)
+    out = {"store": f.take(16), "generation": f.int(8), "srk": f.take(16), "irk": f.take(16)}
+    out["identity"], out["slots"] = f.take(32), []
+    f.need(out["generation"] > 0 and out["srk"] != out["irk"])
+    n = f.int(2)
+    f.need(n <= 64)
+    for _ in range(n):
+        slot = (f.take(16), f.int(1), f.int(1), f.var(16384), f.var(16384))
+        f.need(slot[1] in (1, 2) and 1 <= slot[2] <= 6)
+        out["slots"].append(slot)
+    f.need(ascending([s[0] for s in out["slots"]]))
+    out["head"] = b[: len(b) - len(f.b)]
+    out["body"] = f.var(64 << 20)
+    f.need(len(out["body"]) >= 94)
+    out["signed"] = b[: len(b) - len(f.b)]
+    out["signature"] = f.take(64)
+    f.end()
+    return out
+
+
+def parse_version(f, kind):
+    v = {"number": f.int(8), "kref": f.take(16), "state": f.int(1), "times": [f.int(8) for _ in range(5)]}
+    f.need(1 <= v["state"] <= 5 and max(v["times"]) < 1 << 63)
+    by = f.var()
+    v["public"] = f.var(32) if kind in (5, 6) else b""
+    f.need(kind not in (5, 6) or len(v["public"]) == 32)
+    v["kcv"] = f.take(16)
+    v["secrets"] = [(f.int(1), f.take(16), f.take(126)) for _ in range(f.int(1))]
+    gone = v["state"] == 5
+    f.need(gone == (v["times"][4] != 0) and gone == (not v["secrets"]) and (gone or not by))
+    f.need(kind == 1 or len(v["secrets"]) <= 1)
+    f.need(ascending([s[:2] for s in v["secrets"]]))
+    for form, w, _ in v["secrets"]:
+        f.need(form in {4: (2,), 1: (1, 3)}.get(kind, (1,)))
+        f.need((form == 3) == (w != bytes(16)))
+    return v
+
+
+def parse_chain(f, krefs):
+    c = {"id": f.take(16), "kind": f.int(1), "owner": f.take(16), "protector": f.take(17)}
+    f.need(1 <= c["kind"] <= 6 and f.int(8) <= 1 << 33)
+    f.need((c["kind"] == 1) == (c["protector"] != bytes(17)))
+    c["versions"] = [parse_version(f, c["kind"]) for _ in range(f.int(4))]
+    f.need([v["number"] for v in c["versions"]] == list(range(1, len(c["versions"]) + 1)))
+    f.need(c["versions"] and sum(v["state"] == 2 for v in c["versions"]) <= 1)
+    for v in c["versions"]:
+        f.need(v["kref"] not in krefs and v["kref"] != bytes(16))
+        krefs.add(v["kref"])
+    return c
+
+
+def parse_body(b):
+    f = Fields(b)
+    f.need(f.int(1) == 1 and f.int(1) & ~3 == 0 and f.int(8) <= 1 << 33)
+    krefs = set()
+    chains = [parse_chain(f, krefs) for _ in range(f.int(4))]
+    f.need(ascending([c["id"] for c in chains]) and sum(c["kind"] == 5 for c in chains) == 1)
+    by_id = {c["id"]: c for c in chains}
+    protectors = []
+    for _ in range(f.int(4)):
+        protector, owner, chain = f.take(17), f.take(16), f.take(16)
+        f.need(1 <= f.int(1) <= 3 and f.int(1) <= 1)
+        f.int(8)
+        f.need(f.int(4) == 0)  # no vector has a customer's wrapping yet
+        c = by_id.get(chain)
+        f.need(c and c["kind"] == 1 and c["protector"] == protector and c["owner"] == owner)
+        protectors.append(protector)
+    f.need(ascending(protectors) and len(protectors) == sum(c["kind"] == 1 for c in chains))
+    facts = []
+    for _ in range(f.int(4)):
+        facts.append(f.take(16))
+        f.var()
+        f.take(24)
+    f.need(ascending(facts))
+    f.end()
+    return chains
+
+
+def open_root(f, root, u):
+    slot, _, provider, params, blob = next(s for s in f["slots"] if s[1] == root)
+    ref = f["srk"] if root == 1 else f["irk"]
+    if len(blob) != 126:
+        refuse("format")
+    aad = enc(b"coffer/slot/v1", f["store"], slot, uint(root), ref, uint(provider), params)
+    key = open_seal(u, slot, aad, blob)
+    return hkdf(key, f["store"], enc(b"coffer/root/v1", uint(root), ref), 32)
+
+
+def verify_signature(f):
+    try:
+        key = Ed25519PublicKey.from_public_bytes(f["identity"])
+        key.verify(f["signature"], enc(b"coffer/keystore/sig/v1", f["signed"]))
+    except InvalidSignature:
+        refuse("open")
+
+
+def run_cfks(c):
+    f = parse_cfks(c["file"])
+    sk = open_root(f, 1, c["service-secret"])
+    if not same(hashlib.sha256(enc(b"coffer/identity/v1", f["identity"])).digest(), c["pin"]):
+        refuse("mismatch")
+    verify_signature(f)
+    chains = parse_body(open_seal(sk, f["srk"], enc(b"coffer/keystore/v1", f["head"]), f["body"]))
+    identity = next(ch for ch in chains if ch["kind"] == 5)
+    if next(v for v in identity["versions"] if v["state"] == 2)["public"] != f["identity"]:
+        refuse("format")
+    ik = open_root(f, 2, c["infra-secret"])
+    opened = 0
+    for ch in chains:
+        for v in ch["versions"]:
+            for form, _, wrap in v["secrets"]:
+                open_version(f, ch, v, (sk, f["srk"]) if form == 1 else (ik, f["irk"]), wrap)
+                opened += 1
+    if opened < 7:
+        raise AssertionError(f"only {opened} keys")
+
+
+def open_version(f, ch, v, under, wrap):
+    aad = enc(
+        b"coffer/key/v1", f["store"], ch["id"], uint(ch["kind"]), ch["owner"],
+        ch["protector"], uint(v["number"]), v["kref"],
+    )
+    key = open_seal(*under, aad, wrap)
+    if not same(hmac.digest(key, enc(b"coffer/kcv/v1", ch["id"], uint(v["number"])), "sha256")[:16], v["kcv"]):
+        refuse("mismatch")
+
+
+def run_recovery(c):
+    params, provider = c["params"], int(c.text("provider"))
+    n = int.from_bytes(params[:4], "big")
+    first, sealed = params[4 : 4 + n], params[4 + n :]
+    if provider == 5:
+        salt, rounds, spki = first[:16], int.from_bytes(first[16:20], "big"), first[20:]
+        if not 600_000 <= rounds <= 10_000_000:
+            refuse("format")
+        u = hashlib.pbkdf2_hmac("sha256", c.text("passphrase").encode(), salt, rounds, 32)
+    else:
+        spki, u = first[2:], c["u"]
+        if not 1 <= first[0] <= first[1]:
+            refuse("format")
+    try:
+        public = load_der_public_key(spki)
+    except ValueError:
+        refuse("format")
+    if public.key_size != 3072 or public.public_numbers().e != 65537:
+        refuse("format")
+    store, slot, root = c["store"], c["slot"], uint(int(c.text("root")))
+    inner = open_seal(u, slot, enc(b"coffer/slot/private/v1", store, slot, root, uint(provider), first), sealed)
+    key = load_der_private_key(inner[32:], None)
+    label = enc(b"coffer/slot/v1", store, slot, root, c["ref"], uint(provider), params)
+    try:
+        got = key.decrypt(c["blob"], padding.OAEP(padding.MGF1(hashes.SHA256()), hashes.SHA256(), label))
+    except ValueError:
+        refuse("open")
+    if len(got) != 32:
+        refuse("format")
+    equal(inner[:32], c["pin"])
+    equal(got, c["secret"])
+
+
+def parse_share(text):
+    alphabet = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+    text = text.upper().replace("-", "").replace("O", "0").replace("I", "1").replace("L", "1")
+    if len(text) != 60 or any(ch not in alphabet for ch in text):
+        refuse("format")
+    n = 0
+    for ch in text:
+        n = n << 5 | alphabet.index(ch)
+    b = (n >> 4).to_bytes(37, "big")
+    if n & 15 or b[0] == 0 or hashlib.sha256(b[:33]).digest()[:4] != b[33:]:
+        refuse("format")
+    return b[:33]
+
+
+def times(a, b):
+    p = 0
+    while b:
+        p ^= a * (b & 1)
+        a, b = a << 1, b >> 1
+        a ^= 0x11B * (a >> 8)
+    return p
+
+
+def run_shares(c):
+    use = [parse_share(t) for t in c.text("shares").split()][: int(c.text("k"))]
+    out = [0] * 32
+    for s in use:
+        weight = 1
+        for o in use:
+            if o is not s:
+                inverse = next(i for i in range(1, 256) if times(i, o[0] ^ s[0]) == 1)
+                weight = times(weight, times(o[0], inverse))
+        out = [x ^ times(weight, y) for x, y in zip(out, s[1:])]
+    equal(bytes(out), c["secret"])
+
+
 RUN = {
     "enc": run_enc,
     "HKDF": run_hkdf,
@@ -246,6 +485,9 @@ RUN = {
     "ROW": run_row,
     "FIELDS": run_fields,
     "CFC1": run_chunk,
+    "CFKS": run_cfks,
+    "RECOVERY": run_recovery,
+    "SHARES": run_shares,
 }
 
 
