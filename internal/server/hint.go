@@ -1,6 +1,7 @@
 package server
 
 import (
+	"context"
 	"errors"
 	"os"
 	"syscall"
@@ -27,17 +28,18 @@ func withHint(err error, hint string) error {
 
 // hints says what to do next about kinds of faults that have one answer.
 var hints = map[fault.Kind]string{
-	fault.KeyStore:         "see that the key files are those of this store (--unseal-key, --infra-key) and that keystore.A and keystore.B are untouched; with a recovery kit: coffer backup restore",
-	fault.Rollback:         "the store is older than it says itself, or a part is missing; restore the newest backup, or accept the loss with --accept-rollback",
-	fault.NewerFormat:      "this store was made by a newer version: install that version",
-	fault.Corrupt:          "run coffer verify to see what is damaged, then restore the newest backup",
-	fault.Full:             "free disk space, or delete blobs: deletes are still served",
-	fault.Exists:           "choose another name",
-	fault.AccountNotFound:  "coffer account list shows the accounts there are",
-	fault.BlobNotFound:     "check the name: it is ACCOUNT/CONTAINER/BLOB or the blob's URL",
-	fault.ResourceNotFound: "check --data; coffer serve makes a store in an empty directory",
-	fault.Unavailable:      "the server is stopping or has failed: see its log, then start it again",
-	fault.InvalidInput:     "see coffer help for what the command takes",
+	fault.KeyStore:          "see that the key files are those of this store (--unseal-key, --infra-key) and that keystore.A and keystore.B are untouched; with a recovery kit: coffer backup restore",
+	fault.Rollback:          "the store is older than it says itself, or a part is missing; restore the newest backup, or accept the loss with --accept-rollback",
+	fault.NewerFormat:       "this store was made by a newer version: install that version",
+	fault.Corrupt:           "run coffer verify to see what is damaged, then restore the newest backup",
+	fault.Full:              "free disk space, or delete blobs: deletes are still served",
+	fault.Exists:            "choose another name",
+	fault.AccountNotFound:   "coffer account list shows the accounts there are",
+	fault.ContainerNotFound: "check the name: it is ACCOUNT/CONTAINER/BLOB or the blob's URL",
+	fault.BlobNotFound:      "check the name: it is ACCOUNT/CONTAINER/BLOB or the blob's URL",
+	fault.ResourceNotFound:  "check --data; coffer serve makes a store in an empty directory",
+	fault.Unavailable:       "the server is stopping or has failed: see its log, then start it again",
+	fault.InvalidInput:      "see coffer help for what the command takes",
 }
 
 // Hint says what a person can do about err, or nothing.
@@ -62,8 +64,10 @@ func Hint(err error) string {
 		return "run as the owner of the data directory and of the key files"
 	case errors.Is(err, syscall.ENOSPC):
 		return hints[fault.Full]
+	case err == nil, errors.Is(err, context.Canceled):
+		return ""
 	}
-	return ""
+	return "coffer doctor shows what is wrong with a store, coffer COMMAND --help what a command takes"
 }
 
 // toControl makes what a caller over the socket sees of err.
