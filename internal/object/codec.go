@@ -96,14 +96,20 @@ func dekTable(r *Row, deks []keys.ID) (table, named []keys.ID, err error) {
 	if len(r.DEKs) > 0 {
 		return dekIDs(r.DEKs), nil, nil
 	}
-	for _, p := range r.pieces {
+	named = namedIn(r.pieces)
+	return named, named, nil
+}
+
+// namedIn lists the data keys of references in the order of their first use.
+func namedIn(ps []Piece) (named []keys.ID) {
+	for _, p := range ps {
 		for _, ref := range p.Refs {
 			if !slices.Contains(named, ref.DEKID) {
 				named = append(named, ref.DEKID)
 			}
 		}
 	}
-	return named, named, nil
+	return named
 }
 
 func dekIDs(es []DEKEntry) []keys.ID {
@@ -182,7 +188,7 @@ func (d *decoder) field(f envelope.Field) error {
 		}
 	case tagDEK:
 		e, err := parseDEK(v)
-		if err != nil || len(r.DEKs) == maxDEKs {
+		if _, twice := r.DEK(e.ID); err != nil || twice || len(r.DEKs) == maxDEKs {
 			return errSYS
 		}
 		r.DEKs = append(r.DEKs, e)
@@ -246,6 +252,9 @@ func (d *decoder) pieces(deks []keys.ID) error {
 		}
 		return nil
 	}
+	if d.r.mapped.count > 0 || len(d.marks) == 1 && len(d.marks[0]) == 4 {
+		return errSYS
+	}
 	if len(d.marks) == 0 {
 		d.marks = [][]byte{binary.BigEndian.AppendUint32(nil, uint32(len(d.refs)))}
 	}
@@ -281,7 +290,7 @@ func (d *decoder) pieces(deks []keys.ID) error {
 		rest = rest[n:]
 		d.r.pieces = append(d.r.pieces, p)
 	}
-	if len(rest) > 0 {
+	if len(rest) > 0 || len(d.names) > 0 && !slices.Equal(d.names, namedIn(d.r.pieces)) {
 		return errSYS
 	}
 	return nil
