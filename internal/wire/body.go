@@ -76,6 +76,17 @@ func (b *Body) Release() {
 	b.window = 0
 }
 
+// Finish ends the handler's use of the body. What is left of it the server reads and
+// drops before the next request, and a sender may not stall there either; the deadline
+// ends with the request.
+func (b *Body) Finish() {
+	if b.left == 0 {
+		b.Release()
+		return
+	}
+	b.ctl.SetReadDeadline(time.Now().Add(b.stall))
+}
+
 // Count returns how many bytes were read.
 func (b *Body) Count() int64 { return b.read }
 

@@ -9,12 +9,11 @@ import (
 // stalls.
 type Response struct {
 	http.ResponseWriter
-	ctl      *http.ResponseController
-	status   int
-	code     string
-	bytes    int64
-	window   int64
-	deadline bool
+	ctl    *http.ResponseController
+	status int
+	code   string
+	bytes  int64
+	window int64 // bytes until the deadline moves
 }
 
 // NewResponse wraps w.
@@ -42,7 +41,7 @@ func (w *Response) Write(p []byte) (int, error) {
 	for len(p) > 0 {
 		part := p[:min(len(p), 4*stallBytes)] // no single write may take longer than it has
 		if w.window <= 0 {
-			w.deadline = w.ctl.SetWriteDeadline(time.Now().Add(4*stallTime)) == nil
+			w.ctl.SetWriteDeadline(time.Now().Add(4 * stallTime)) // tests without a connection have none
 			w.window = stallBytes
 		}
 		n, err := w.ResponseWriter.Write(part)
@@ -57,13 +56,9 @@ func (w *Response) Write(p []byte) (int, error) {
 	return total, nil
 }
 
-// Release takes the deadline off the connection.
-func (w *Response) Release() {
-	if w.deadline {
-		w.ctl.SetWriteDeadline(time.Time{})
-		w.deadline = false
-	}
-}
+// Finish ends the handler's use of the answer. What is still buffered gets as long as any
+// other part; the deadline ends with the request.
+func (w *Response) Finish() { w.ctl.SetWriteDeadline(time.Now().Add(stallTime)) }
 
 // Started reports whether a status line was written.
 func (w *Response) Started() bool { return w.status != 0 }

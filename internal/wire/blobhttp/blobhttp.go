@@ -105,8 +105,8 @@ func (h *Handler) ServeHTTP(rw http.ResponseWriter, hr *http.Request) {
 			h.refuse(w, r, err)
 		}
 	}
-	body.Release()
-	w.Release()
+	body.Finish()
+	w.Finish()
 	o := wire.Observe(w, r, h.o.Now(), err)
 	o.Aborted = cut
 	h.o.Logger.LogAttrs(hr.Context(), o.Level(), "request", o.Attrs()...)

@@ -171,7 +171,8 @@ func boolOf(r *wire.Request, header string) (bool, error) {
 
 // rangeOf reads the range of a read. x-ms-range goes before Range, and must be one that
 // the service knows; of the standard header, what it does not know (several ranges, the
-// last n bytes) is as if it were not there, which the HTTP standard allows.
+// last n bytes, a part of what has not changed) is as if it were not there, which the
+// HTTP standard allows.
 func rangeOf(r *wire.Request) (*blob.Range, error) {
 	if v := r.Header1("x-ms-range"); v != "" {
 		rng, ok := parseRange(v)
@@ -179,6 +180,9 @@ func rangeOf(r *wire.Request) (*blob.Range, error) {
 			return nil, wire.BadHeader("blobhttp.rangeOf", "x-ms-range", v)
 		}
 		return rng, nil
+	}
+	if r.Has("If-Range") {
+		return nil, nil
 	}
 	rng, _ := parseRange(r.Header1("Range"))
 	return rng, nil

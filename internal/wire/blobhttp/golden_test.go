@@ -126,7 +126,7 @@ func (g *rig) exchange(head []string, body string) string {
 }
 
 // prepare completes a request of a script: host, length, version and signature. The
-// pseudo header "!" carries words: anonymous, lite, second (key).
+// pseudo header "!" carries words: anonymous, lite, versionless, nolength.
 func (g *rig) prepare(line string, headers []string, body string) []string {
 	g.Helper()
 	words := ""
@@ -150,7 +150,7 @@ func (g *rig) prepare(line string, headers []string, body string) []string {
 		head = append(head, "Host: 127.0.0.1:10000")
 	}
 	verb, _, _ := strings.Cut(line, " ")
-	if !has("content-length") && !has("transfer-encoding") && (body != "" || verb == "PUT" || verb == "POST") {
+	if !strings.Contains(words, "nolength") && !has("content-length") && !has("transfer-encoding") && (body != "" || verb == "PUT" || verb == "POST") {
 		head = append(head, fmt.Sprintf("Content-Length: %d", len(body)))
 	}
 	if !has("x-ms-version") && !strings.Contains(words, "versionless") {

@@ -11,8 +11,8 @@ import (
 
 // Headers of the default scope of a container.
 const (
-	headerDefaultScope = "X-Ms-Default-Encryption-Scope"
-	headerDenyOverride = "X-Ms-Deny-Encryption-Scope-Override"
+	headerDefaultScope = "x-ms-default-encryption-scope"
+	headerDenyOverride = "x-ms-deny-encryption-scope-override"
 )
 
 // notHonoured are headers that change what an operation does or stores, and that are not
@@ -40,8 +40,6 @@ var notHonoured = []string{
 	"x-ms-blob-condition-appendpos",
 	"x-ms-access-tier-if-modified-since",
 	"x-ms-access-tier-if-unmodified-since",
-	"x-ms-creation-time",
-	"x-ms-upload-file-permission",
 }
 
 // refuseQuery are query parameters of the same kind.
@@ -58,10 +56,8 @@ func refuseForm(r *wire.Request, rt *route) error {
 			return fault.New(op, "", fault.UnsupportedHeader, nil, fault.Detail{Name: "HeaderName", Value: n})
 		}
 	}
-	for n := range r.Header {
-		if n = strings.ToLower(n); strings.HasPrefix(n, "x-ms-source-") {
-			return fault.New(op, "", fault.UnsupportedHeader, nil, fault.Detail{Name: "HeaderName", Value: n})
-		}
+	if n := firstHeader(r, func(n string) bool { return strings.HasPrefix(n, "x-ms-source-") }); n != "" {
+		return fault.New(op, "", fault.UnsupportedHeader, nil, fault.Detail{Name: "HeaderName", Value: n})
 	}
 	for _, n := range refuseQuery {
 		if v, ok := r.Query.Lookup(n); ok && rt.on == onBlob {
@@ -81,15 +77,12 @@ func refuseForm(r *wire.Request, rt *route) error {
 // the account's. The names are matched by their form, so that one that is newer than
 // this code is refused as well. Values are neither read nor told back.
 func refuseEncryption(r *wire.Request, rt *route) error {
-	for n := range r.Header {
-		l := strings.ToLower(n)
-		if !strings.HasPrefix(l, "x-ms-") || strings.HasPrefix(l, "x-ms-meta-") || !strings.Contains(l, "encryption") {
-			continue
-		}
-		if rt.op == "CreateContainer" && (n == headerDefaultScope || n == headerDenyOverride) {
-			continue
-		}
-		return notHonouredEncryption(l)
+	n := firstHeader(r, func(n string) bool {
+		return strings.HasPrefix(n, "x-ms-") && !strings.HasPrefix(n, "x-ms-meta-") && strings.Contains(n, "encryption") &&
+			!(rt.op == "CreateContainer" && (n == headerDefaultScope || n == headerDenyOverride))
+	})
+	if n != "" {
+		return notHonouredEncryption(n)
 	}
 	if rt.op != "CreateContainer" || !r.Has(headerDefaultScope) && !r.Has(headerDenyOverride) {
 		return nil
@@ -102,21 +95,33 @@ func refuseDefaultScope(r *wire.Request) error {
 	const op = "blobhttp.refuse"
 	switch deny := strings.ToLower(r.Header1(headerDenyOverride)); {
 	case r.Version < wire.EncryptionVersion:
-		return notHonouredEncryption(strings.ToLower(headerDefaultScope))
+		return notHonouredEncryption(headerDefaultScope)
 	case !r.Has(headerDefaultScope):
-		return wire.MissingHeader(op, strings.ToLower(headerDefaultScope))
+		return wire.MissingHeader(op, headerDefaultScope)
 	case !r.Has(headerDenyOverride):
-		return wire.MissingHeader(op, strings.ToLower(headerDenyOverride))
+		return wire.MissingHeader(op, headerDenyOverride)
 	case deny != "true" && deny != "false":
-		return wire.BadHeader(op, strings.ToLower(headerDenyOverride), deny)
+		return wire.BadHeader(op, headerDenyOverride, deny)
 	case deny == "true":
-		return notHonouredEncryption(strings.ToLower(headerDenyOverride))
+		return notHonouredEncryption(headerDenyOverride)
 	case r.Header1(headerDefaultScope) != blob.AccountKeyScope:
-		return notHonouredEncryption(strings.ToLower(headerDefaultScope))
+		return notHonouredEncryption(headerDefaultScope)
 	}
 	return nil
 }
 
 func notHonouredEncryption(header string) error {
 	return fault.New("blobhttp.refuse", "", fault.EncryptionNotHonoured, nil, fault.Detail{Name: "HeaderName", Value: header})
+}
+
+// firstHeader returns the first header, by name and in lower case, that is one of those;
+// "" if none is.
+func firstHeader(r *wire.Request, is func(string) bool) string {
+	first := ""
+	for n := range r.Header {
+		if n = strings.ToLower(n); is(n) && (first == "" || n < first) {
+			first = n
+		}
+	}
+	return first
 }
