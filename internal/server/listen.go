@@ -123,8 +123,8 @@ func (s *Server) drain() error {
 func (s *Server) blobHandler() http.Handler {
 	h := blobhttp.New(blobhttp.Options{
 		Blobs: s.store.Blobs, Accounts: s.store.Accounts, Logger: s.log, Observe: s.metrics.observe, Now: s.now,
-		KeyVersion: func(p keys.Protector, kref keys.ID) uint64 {
-			v, _, _ := s.store.Ring.KEKByRef(p, kref)
+		KeyVersion: func(_ keys.Protector, kref keys.ID) uint64 {
+			v, _ := s.store.Ring.Lookup(kref)
 			return v.Number
 		},
 	})
