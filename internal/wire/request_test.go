@@ -195,52 +195,90 @@ func TestBody(t *testing.T) {
 	}
 }
 
-// A sender that stalls is cut off; one that is slow and moves is not, and the deadline
-// does not outlive the body.
+// deadlines is an answer whose connection notes its read deadlines.
+type deadlines struct {
+	http.ResponseWriter
+	set []time.Time
+}
+
+func (d *deadlines) SetReadDeadline(t time.Time) error {
+	d.set = append(d.set, t)
+	return nil
+}
+
+// The deadline of a body moves with every 64 KiB, and does not outlive the body.
+func TestBodyDeadline(t *testing.T) {
+	d := &deadlines{ResponseWriter: httptest.NewRecorder()}
+	const length = 3*stallBytes + 10
+	r := httptest.NewRequest("PUT", "/", io.LimitReader(zeros{}, length))
+	r.ContentLength = length
+	b := NewBody(d, r)
+	if len(d.set) != 0 {
+		t.Fatal("a deadline before the first read")
+	}
+	begun := time.Now()
+	buf := make([]byte, stallBytes/4)
+	for n := 0; n < length; {
+		m, err := b.Read(buf)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n += m; n < length {
+			if want := (n-1)/stallBytes + 1; len(d.set) != want {
+				t.Errorf("after %d bytes: %d deadlines, want %d", n, len(d.set), want)
+			}
+		}
+	}
+	if len(d.set) != 5 || !d.set[4].IsZero() {
+		t.Fatalf("deadlines = %v, want 4 and their end", d.set)
+	}
+	for _, at := range d.set[:4] {
+		if in := at.Sub(begun); in < stallTime || in > stallTime+10*time.Second {
+			t.Errorf("deadline in %v, want %v", in, stallTime)
+		}
+	}
+	b.Finish()
+	if n := len(d.set); n != 5 {
+		t.Errorf("%d deadlines after the end", n)
+	}
+	// What the handler leaves over may not stall either.
+	left := NewBody(d, r)
+	left.Finish()
+	if n := len(d.set); n != 6 || d.set[5].IsZero() {
+		t.Errorf("deadlines = %v after a body that was not read", d.set)
+	}
+}
+
+type zeros struct{}
+
+func (zeros) Read(p []byte) (int, error) {
+	clear(p)
+	return len(p), nil
+}
+
+// A sender that stalls is cut off.
 func TestBodyStall(t *testing.T) {
-	const stall = 150 * time.Millisecond
 	result := make(chan error, 1)
 	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		b := NewBody(w, r)
-		b.stall = stall
+		b.stall = 300 * time.Millisecond
 		_, err := io.Copy(io.Discard, b)
 		result <- err
-		b.Release()
-		w.Header().Set("Connection", "keep-alive")
 	}))
 	defer srv.Close()
-	send := func(parts int, pause time.Duration, finish bool) {
-		pr, pw := io.Pipe()
-		req, _ := http.NewRequest("PUT", srv.URL, pr)
-		const part = stallBytes
-		req.ContentLength = int64(parts) * part
-		go func() {
-			for range parts {
-				if _, err := pw.Write(make([]byte, part)); err != nil {
-					return
-				}
-				time.Sleep(pause)
-				if !finish {
-					time.Sleep(4 * stall)
-				}
-			}
-			pw.Close()
-		}()
+	pr, pw := io.Pipe()
+	defer pw.Close()
+	req, err := http.NewRequest("PUT", srv.URL, pr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.ContentLength = 100
+	go func() {
 		if resp, err := http.DefaultClient.Do(req); err == nil {
-			io.Copy(io.Discard, resp.Body)
 			resp.Body.Close()
 		}
-	}
-	send(6, stall/2, true)
-	if err := <-result; err != nil {
-		t.Errorf("slow body: %v", err)
-	}
-	time.Sleep(2 * stall) // the connection waits for its next request, without a deadline
-	send(1, 0, true)
-	if err := <-result; err != nil {
-		t.Errorf("next body: %v", err)
-	}
-	send(2, 0, false)
+	}()
+	pw.Write(make([]byte, 50))
 	if err := <-result; !fault.Is(err, fault.Timeout) {
 		t.Errorf("stalled body: %v, want Timeout", err)
 	}
