@@ -30,7 +30,8 @@ func (r *Ring) newDraft(s *state) *draft {
 	return &draft{state: s.clone(), now: r.now(), fresh: map[ID]secret.Key{}}
 }
 
-// clone copies everything that a change may touch; the keys are shared.
+// clone copies everything that a change may touch. What lies deeper (secrets and public
+// keys of a version) and the keys themselves are shared: a change replaces those.
 func (s *state) clone() *state {
 	f, b := *s.file, *s.body
 	f.Slots = slices.Clone(f.Slots)

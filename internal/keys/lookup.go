@@ -44,7 +44,7 @@ func (r *Ring) openCached(s *state, at keyAt) (secret.Key, error) {
 		return k, nil
 	}
 	k, err := s.open(at.chain, at.key)
-	if at.chain.Kind == cfks.KEK {
+	if at.chain.Kind == cfks.KEK && !errors.Is(err, secret.ErrDestroyed) {
 		r.note("keys.kek.open", at.chain.Protector.String(), at.key.Kref, openOutcome(err))
 	}
 	if err != nil {

@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/coffer-storage/coffer/internal/crypt/keywrap"
 	"github.com/coffer-storage/coffer/internal/crypt/slot"
@@ -86,9 +87,9 @@ func newest(ctx context.Context, copies []Copy, open opener) (candidate, error) 
 	const op = "keys.Open"
 	var best candidate
 	var faults []error
-	for _, c := range copies {
-		if best.state != nil && bytes.Equal(best.bytes, c.Bytes) {
-			continue
+	for i, c := range copies {
+		if c.Err == nil && slices.ContainsFunc(copies[:i], func(d Copy) bool { return d.Err == nil && bytes.Equal(d.Bytes, c.Bytes) }) {
+			continue // judged already; the provider is not asked twice
 		}
 		s, err := openCopy(ctx, c, open)
 		if err != nil {

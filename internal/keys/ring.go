@@ -49,7 +49,8 @@ type Options struct {
 }
 
 // Ring is the opened key store. All methods are safe in parallel. Keys that it hands
-// out are shared: callers never destroy them.
+// out are shared: callers never destroy them. A version is opened on first use and then
+// kept, 32 bytes for each, until it is destroyed or the ring is closed.
 type Ring struct {
 	o   Options
 	dev bool

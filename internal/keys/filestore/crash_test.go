@@ -129,10 +129,13 @@ func TestAckedSurvivesPowerCut(t *testing.T) {
 	disk := vfs.NewCrashableMem()
 	mkdirs(t, disk)
 	l := &life{provider: localkey.NewMemory()}
-	points := 0
+	points, percents := 0, []int{0, 50, 100}
+	if testing.Short() {
+		percents = percents[:1]
+	}
 	cut := func() {
 		points++
-		for _, percent := range []int{0, 50, 100} {
+		for _, percent := range percents {
 			clone := disk.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: percent, RNG: rng})
 			l.check(t, clone, fmt.Sprintf("point %d, %d%% unsynced", points, percent))
 		}
@@ -173,7 +176,11 @@ var errDisk = errors.New("injected")
 // Fail the k-th write operation for k = 1, 2, .. until the run ends clean: what was
 // acknowledged is there, and a start puts everything right.
 func TestFaultAtEveryStep(t *testing.T) {
-	for k := 1; ; k++ {
+	step := 1
+	if testing.Short() {
+		step = 5
+	}
+	for k := 1; ; k += step {
 		disk := vfs.NewCrashableMem()
 		mkdirs(t, disk)
 		l := &life{provider: localkey.NewMemory()}
