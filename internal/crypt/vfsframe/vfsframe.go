@@ -20,13 +20,13 @@
 package vfsframe
 
 import (
-	"crypto/aes"
 	"crypto/cipher"
 	"crypto/rand"
 	"crypto/subtle"
 	"errors"
 
 	"github.com/coffer-storage/coffer/internal/crypt/enc"
+	"github.com/coffer-storage/coffer/internal/crypt/internal/aead"
 	"github.com/coffer-storage/coffer/internal/crypt/internal/record"
 	"github.com/coffer-storage/coffer/internal/secret"
 )
@@ -37,7 +37,7 @@ const (
 	// boundSize is the part of the header that enters the derivation.
 	boundSize = 72
 	// gcmOverhead is nonce and tag.
-	gcmOverhead = 12 + 16
+	gcmOverhead = aead.Overhead
 )
 
 var (
@@ -196,14 +196,10 @@ func derive(k secret.Key, h *Header, id ID) (*Codec, [32]byte, error) {
 	err := k.Use(func(ikm []byte) error {
 		out := enc.Derive(ikm, h.Salt[:], info, 72)
 		defer clear(out)
-		block, err := aes.NewCipher(out[:32])
-		if err != nil {
-			return err
-		}
-		c.aead, err = cipher.NewGCMWithRandomNonce(block)
+		c.aead = aead.New(out[:32])
 		copy(commitment[:], out[32:64])
 		copy(c.marker[:], out[64:])
-		return err
+		return nil
 	})
 	return c, commitment, err
 }

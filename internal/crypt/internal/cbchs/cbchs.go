@@ -11,8 +11,11 @@ import (
 	"crypto/aes"
 	"crypto/cipher"
 	"crypto/hmac"
+	"crypto/sha256"
 	"crypto/sha512"
 	"encoding/binary"
+
+	"github.com/coffer-storage/coffer/internal/crypt/internal/record"
 )
 
 const (
@@ -42,6 +45,9 @@ func New(key [KeySize]byte) *Cipher {
 
 // Seal appends the sealed plaintext to dst. iv must be random and new.
 func (c *Cipher) Seal(dst []byte, iv [BlockSize]byte, aad, plaintext []byte) []byte {
+	if f := record.Nonces(); f != nil {
+		f(sha256.Sum256(c.mac[:]), iv[:])
+	}
 	start := len(dst)
 	dst = append(dst, iv[:]...)
 	dst = append(dst, plaintext...)
