@@ -61,10 +61,16 @@ func (b *Body) Read(p []byte) (int, error) {
 		return n, nil
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
 		return n, fault.New("wire.Body", "", fault.ContentLengthMismatch, io.ErrUnexpectedEOF)
-	case errors.Is(err, os.ErrDeadlineExceeded):
-		return n, fault.New("wire.Body", "", fault.Timeout, err)
 	}
-	return n, fault.New("wire.Body", "", fault.Canceled, err)
+	return n, broken("wire.Body", err)
+}
+
+// broken is the error for a connection that the other side broke off or let stall.
+func broken(op string, err error) error {
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		return fault.New(op, "", fault.Timeout, err)
+	}
+	return fault.New(op, "", fault.Canceled, err)
 }
 
 // Release takes the deadline off the connection, which has other requests to serve.

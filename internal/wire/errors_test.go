@@ -5,8 +5,10 @@ import (
 	"encoding/xml"
 	"errors"
 	"io"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"regexp"
 	"strings"
 	"testing"
@@ -203,5 +205,48 @@ func TestObservation(t *testing.T) {
 	}
 	if strings.Contains(line, "hidden") {
 		t.Errorf("log line %q", line)
+	}
+}
+
+// A client that goes away is no error of the server; an answer that the server cannot
+// finish is.
+func TestObservationLevel(t *testing.T) {
+	for _, tt := range []struct {
+		err     error
+		status  int
+		aborted bool
+		want    slog.Level
+	}{
+		{nil, 200, false, slog.LevelInfo},
+		{fault.New("x", "", fault.BlobNotFound, nil), 404, false, slog.LevelInfo},
+		{fault.New("x", "", fault.UnsupportedOperation, nil), 501, false, slog.LevelInfo},
+		{fault.New("x", "", fault.Canceled, nil), 200, true, slog.LevelInfo},
+		{fault.New("x", "", fault.Timeout, nil), 500, false, slog.LevelInfo},
+		{fault.New("x", "", fault.Corrupt, nil), 200, true, slog.LevelError},
+		{fault.New("x", "", fault.Corrupt, nil), 500, false, slog.LevelError},
+		{errors.New("x"), 500, false, slog.LevelError},
+		{fault.New("x", "", fault.Full, nil), 507, false, slog.LevelError},
+	} {
+		o := &Observation{Err: tt.err, Status: tt.status, Aborted: tt.aborted}
+		if got := o.Level(); got != tt.want {
+			t.Errorf("%v, status %d, aborted %t: level %v, want %v", tt.err, tt.status, tt.aborted, got, tt.want)
+		}
+	}
+}
+
+// brokenWriter is a connection that is gone.
+type brokenWriter struct {
+	http.ResponseWriter
+	err error
+}
+
+func (b brokenWriter) Write([]byte) (int, error) { return 0, b.err }
+
+func TestResponseToNobody(t *testing.T) {
+	for err, want := range map[error]fault.Kind{errors.New("connection reset"): fault.Canceled, os.ErrDeadlineExceeded: fault.Timeout} {
+		w := NewResponse(brokenWriter{httptest.NewRecorder(), err})
+		if _, got := w.Write([]byte("x")); !fault.Is(got, want) {
+			t.Errorf("Write = %v, want %v", got, want)
+		}
 	}
 }

@@ -52,10 +52,14 @@ func Observe(w *Response, r *Request, now time.Time, err error) *Observation {
 	return o
 }
 
-// Level is the level at which the request is logged.
+// Level is the level at which the request is logged: what the client broke off or let
+// stall is no error of ours.
 func (o *Observation) Level() slog.Level {
-	switch {
-	case o.Aborted, o.Status >= 500 && o.Status != 501:
+	switch fault.KindOf(o.Err) {
+	case fault.Canceled, fault.Timeout:
+		return slog.LevelInfo
+	}
+	if o.Aborted || o.Status >= 500 && o.Status != 501 {
 		return slog.LevelError
 	}
 	return slog.LevelInfo
@@ -90,7 +94,7 @@ func (o *Observation) Attrs() []slog.Attr {
 	if o.Aborted {
 		a = append(a, slog.Bool("aborted", true))
 	}
-	if o.Err != nil && o.Level() >= slog.LevelError {
+	if o.Err != nil && (o.Aborted || o.Level() >= slog.LevelError) {
 		a = append(a, slog.String("err", LogText(o.Err)))
 	}
 	return a

@@ -49,7 +49,7 @@ func (w *Response) Write(p []byte) (int, error) {
 		w.bytes += int64(n)
 		w.window -= int64(n)
 		if err != nil {
-			return total, err
+			return total, broken("wire.Response", err)
 		}
 		p = p[n:]
 	}

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -19,6 +20,7 @@ import (
 	"time"
 
 	"github.com/coffer-storage/coffer/internal/access"
+	"github.com/coffer-storage/coffer/internal/fault"
 	"github.com/coffer-storage/coffer/internal/wire"
 )
 
@@ -216,6 +218,9 @@ func TestCutAnswerIsLogged(t *testing.T) {
 			// The whole answer may have fitted into the buffers of the connection.
 			if !o.Aborted && o.BytesOut != 4<<20 {
 				t.Errorf("observation of a cut answer: %+v", o)
+			}
+			if o.Aborted && (o.Level() != slog.LevelInfo || !fault.Is(o.Err, fault.Canceled)) {
+				t.Errorf("a client that went away is logged at %v with %v", o.Level(), o.Err)
 			}
 			break
 		}
