@@ -73,15 +73,17 @@ func (c *keysRotateCmd) Run(a *app) error {
 		a.printJSON(got)
 		return nil
 	}
+	if strings.HasSuffix(c.What, "root") {
+		fmt.Fprintf(a.stdout, "%s: replaced, and wrapped anew for every slot; key store generation %d\n", got.What, got.Generation)
+		fmt.Fprintln(a.stdout, "the recovery kit still opens the new root; prove it again with: coffer recovery prove")
+		return nil
+	}
 	fmt.Fprintf(a.stdout, "%s: version %d (%s) is active\n", got.What, got.Key.Version, got.Key.Ref)
 	switch {
 	case got.Pending:
 		fmt.Fprintln(a.stdout, "data keys are wrapped anew in the background; content is not rewritten")
 	case got.Rewraps > 0:
 		fmt.Fprintf(a.stdout, "%d data keys wrapped anew; content is not rewritten\n", got.Rewraps)
-	}
-	if strings.HasSuffix(c.What, "root") {
-		fmt.Fprintln(a.stdout, "the recovery kit still opens the new root; prove it again with: coffer recovery prove")
 	}
 	return nil
 }

@@ -149,6 +149,10 @@ func (c *Config) keyPlaces() (keyPlaces, error) {
 	var files [2]*localkey.File
 	for i, path := range []string{unseal, infra} {
 		if path != "" {
+			path, err := filepath.Abs(path)
+			if err != nil {
+				return keyPlaces{}, err
+			}
 			files[i] = localkey.New(path, o)
 			continue
 		}

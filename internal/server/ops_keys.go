@@ -108,8 +108,7 @@ func (s *Server) opKeysRotate(ctx context.Context, a RotateArgs, progress func(P
 		if err := s.store.Ring.RotateRoot(ctx, how.root); err != nil {
 			return r, err
 		}
-		r.Key.Chain = how.root.String() + " root"
-		r.Key.Version, _ = s.store.Ring.Generation()
+		r.Generation, _ = s.store.Ring.Generation()
 		return r, nil
 	}
 	owner := keys.ID(s.store.Ring.StoreID())
@@ -132,6 +131,7 @@ func (s *Server) opKeysRotate(ctx context.Context, a RotateArgs, progress func(P
 	if err != nil {
 		return r, err
 	}
+	r.Generation, _ = s.store.Ring.Generation()
 	r.Key = KeyName{Chain: chain.ID.String(), Version: v.Number, Ref: v.Kref.String(), State: v.State.String()}
 	if how.kind != keys.KEK {
 		return r, nil

@@ -204,10 +204,11 @@ type RotateArgs struct {
 
 // RotateReport says what a rotation did.
 type RotateReport struct {
-	What    string  `json:"what"`
-	Key     KeyName `json:"key"`
-	Rewraps int64   `json:"rewraps"`
-	Pending bool    `json:"pending"` // the sweep goes on in the background
+	What       string  `json:"what"`
+	Key        KeyName `json:"key"` // the new version; zero for a root
+	Rewraps    int64   `json:"rewraps"`
+	Pending    bool    `json:"pending"` // the sweep goes on in the background
+	Generation uint64  `json:"generation"`
 }
 
 // DrillReport says what a key drill opened.
