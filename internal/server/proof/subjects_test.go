@@ -7,7 +7,6 @@ import (
 	"slices"
 	"testing"
 
-
 	"github.com/coffer-storage/coffer/internal/crypt/envelope"
 	"github.com/coffer-storage/coffer/internal/crypt/keywrap"
 	"github.com/coffer-storage/coffer/internal/crypt/segment"
@@ -278,4 +277,3 @@ func headSubject(t testing.TB) subject {
 	return subject{name: "small file", good: seal("HEAD"), plain: h.Bytes(), other: seal("tls/ca.key"), header: 66,
 		open: func(b []byte) ([]byte, error) { return sealedfs.OpenFile(r, "HEAD", b) }}
 }
-
