@@ -203,6 +203,10 @@ func (e *endless) Read(p []byte) (int, error) {
 
 // What a document holds costs no memory until someone asks for it.
 func TestDecoderMemory(t *testing.T) {
+	limit, most := int64(4<<20), int64(2<<20)
+	if testing.Short() {
+		limit, most = 1<<20, 512<<10
+	}
 	for name, src := range map[string]io.Reader{
 		"elements":  &endless{head: "<a>", part: "<t>x</t>"},
 		"comments":  &endless{head: "<a>", part: "<!-- x -->"},
@@ -215,7 +219,7 @@ func TestDecoderMemory(t *testing.T) {
 		var before, after runtime.MemStats
 		runtime.GC()
 		runtime.ReadMemStats(&before)
-		d := NewDecoder(src, 4<<20)
+		d := NewDecoder(src, limit)
 		err := d.Root("a")
 		if err == nil {
 			err = d.Children(func(string) error {
@@ -228,7 +232,7 @@ func TestDecoderMemory(t *testing.T) {
 		if err == nil {
 			t.Errorf("%s: no error", name)
 		}
-		if grown := int64(after.HeapInuse) - int64(before.HeapInuse); grown > 2<<20 {
+		if grown := int64(after.HeapInuse) - int64(before.HeapInuse); grown > most {
 			t.Errorf("%s: heap has grown by %d bytes", name, grown)
 		}
 		runtime.KeepAlive(d)
