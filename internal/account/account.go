@@ -31,7 +31,7 @@ import (
 // nothing; the server offers it where only the own machine can reach it.
 const (
 	DefaultName name.Account = "devstoreaccount1"
-	DefaultKey               = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
+	DefaultKey  string       = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
 )
 
 const (
