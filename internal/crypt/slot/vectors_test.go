@@ -107,7 +107,6 @@ func openShares(t *testing.T, c vectortest.Case) (secret.Key, error) {
 type vectors struct {
 	t     *testing.T
 	keys  []*rsa.PrivateKey
-	count int
 }
 
 func TestMakeVectors(t *testing.T) {
