@@ -113,7 +113,6 @@ type refStore struct {
 	blob                           func(b []byte) []byte    // spoils the blob of the service slot
 	headKey                        []byte                   // identity in the head, if another
 	signer                         ed25519.PrivateKey       // if another
-	lessSlots                      bool
 }
 
 func newRefStore() *refStore {
