@@ -37,36 +37,41 @@ func (s *Store) latch(cause error) {
 	s.opts.OnFatal(cause)
 }
 
-// unwinding is the panic that takes a goroutine of ours out of the engine.
+// unwinding is the panic that takes Open out of the engine.
 type unwinding struct{ cause error }
 
 // fatal latches and never returns to the engine, which would acknowledge what is lost.
-// Inside guard it unwinds to there; a goroutine of the engine itself stops here for
-// ever, since no panic of it could be caught.
+// The goroutine stops here for ever: the engine holds locks, and no panic would leave
+// them in order. Only Open is left by a panic, since nothing was acknowledged in it.
 func (s *Store) fatal(cause error) {
-	s.latch(cause)
-	if underGuard() {
+	if s.opening.Load() && underGuard() {
 		panic(unwinding{cause})
 	}
+	s.latch(cause)
 	select {}
 }
 
-// guard runs f, which calls into the engine. A panic in it (a failed directory sync, a
-// log that cannot be made) latches the store as Fatalf does.
+// guard runs f, which calls into the engine. A panic in it is an error of Open, or
+// latches the store.
 func (s *Store) guard(f func() error) (err error) {
 	defer func() {
+		var cause error
 		switch r := recover().(type) {
 		case nil:
+			return
 		case unwinding:
-			err = fmt.Errorf("%w: %w", meta.ErrFailed, r.cause)
+			cause = r.cause
 		case error:
-			s.latch(r)
-			err = fmt.Errorf("%w: %w", meta.ErrFailed, r)
+			cause = r
 		default:
-			cause := fmt.Errorf("engine: %v", r)
-			s.latch(cause)
-			err = fmt.Errorf("%w: %w", meta.ErrFailed, cause)
+			cause = fmt.Errorf("engine: %v", r)
 		}
+		if s.opening.Load() {
+			err = fmt.Errorf("pebblekv: the engine does not open: %w", cause)
+			return
+		}
+		s.latch(cause)
+		err = fmt.Errorf("%w: %w", meta.ErrFailed, cause)
 	}()
 	return f()
 }
@@ -107,7 +112,7 @@ func (l logger) Errorf(format string, args ...any) {
 }
 
 func (l logger) Fatalf(format string, args ...any) {
-	cause := errors.New(fmt.Sprintf(format, args...))
+	cause := fmt.Errorf(format, args...)
 	for _, a := range args {
 		if err, ok := a.(error); ok {
 			cause = fmt.Errorf("%s: %w", format, err)
