@@ -3,5 +3,5 @@
 // rotation of every key under load. It has no code of its own.
 //
 // Sizes: the ordinary run is for minutes on two cores, -short for the race detector,
-// and -long (a flag of the tests) for a night.
+// and COFFER_LONG=1 (`make long`) for a night.
 package proof

@@ -7,8 +7,8 @@ import (
 	"encoding/base64"
 	"encoding/binary"
 	"errors"
-	"flag"
 	"fmt"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -24,12 +24,13 @@ import (
 	"github.com/coffer-storage/coffer/internal/server/store"
 )
 
-var long = flag.Bool("long", false, "the sizes of the long run")
+// long: the sizes of the long run, as `make long` sets it.
+var long = os.Getenv("COFFER_LONG") != ""
 
 // sized picks the figure of a run: race detector, ordinary, night.
 func sized(short, ordinary, night int) int {
 	switch {
-	case *long:
+	case long:
 		return night
 	case testing.Short():
 		return short

@@ -84,7 +84,6 @@ func (p *process) kill() {
 
 // register is what one writer knows of its own blobs.
 type register struct {
-	mu    sync.Mutex
 	blobs map[string]value // acknowledged; nil data: deleted
 	key   string           // under way
 	next  value
