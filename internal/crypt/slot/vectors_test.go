@@ -105,8 +105,8 @@ func openShares(t *testing.T, c vectortest.Case) (secret.Key, error) {
 // out here. RSA keys cannot be drawn from a seed, so each run writes other bytes.
 
 type vectors struct {
-	t     *testing.T
-	keys  []*rsa.PrivateKey
+	t    *testing.T
+	keys []*rsa.PrivateKey
 }
 
 func TestMakeVectors(t *testing.T) {
