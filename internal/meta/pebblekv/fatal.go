@@ -1,7 +1,6 @@
 package pebblekv
 
 import (
-	"errors"
 	"fmt"
 	"os"
 	"runtime"
@@ -112,12 +111,20 @@ func (l logger) Errorf(format string, args ...any) {
 }
 
 func (l logger) Fatalf(format string, args ...any) {
-	cause := fmt.Errorf(format, args...)
+	cause := &fatalError{text: fmt.Sprintf(format, args...)}
 	for _, a := range args {
 		if err, ok := a.(error); ok {
-			cause = fmt.Errorf("%s: %w", format, err)
-			break
+			cause.err = err
 		}
 	}
 	l.s.fatal(cause)
 }
+
+// fatalError is what the engine said, with the error that it said it about.
+type fatalError struct {
+	text string
+	err  error
+}
+
+func (f *fatalError) Error() string { return f.text }
+func (f *fatalError) Unwrap() error { return f.err }
