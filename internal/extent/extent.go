@@ -56,6 +56,9 @@ type Store interface {
 	ReadAt(place Place, p []byte, off int64) error
 	// Stat describes one extent, or returns ErrNotFound.
 	Stat(id [16]byte) (Info, error)
+	// Seal closes a shared extent for further chunks; those on their way may finish. It
+	// does nothing to other extents.
+	Seal(id [16]byte)
 	// Remove unlinks a whole extent. Places in it fail from then on.
 	Remove(id [16]byte) error
 	// List calls f for every extent there is.

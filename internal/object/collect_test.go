@@ -258,7 +258,7 @@ func replaceBlocks(t testing.TB, e *objecttest.Env, name string, w object.DEKEnt
 // TestManyPieces is the long way: map rows, seeks into them, rounds that reuse blocks.
 func TestManyPieces(t *testing.T) {
 	e := objecttest.New(t)
-	const n = 300
+	const n = 300 // two map rows and a bit
 	w := stage(t, e, "x", 0, n)
 	if got := count(t, e, object.Map); got != 3 {
 		t.Errorf("%d map rows for %d pieces, want 3", got, n)
@@ -338,6 +338,32 @@ func TestCompaction(t *testing.T) {
 			t.Errorf("content %d differs after compaction: %v", i, err)
 		}
 	}
+}
+
+// TestOpenExtentIsSealed: what died in the extent that takes chunks comes back without
+// a restart.
+func TestOpenExtentIsSealed(t *testing.T) {
+	e := objecttest.New(t)
+	for i := range 5 {
+		put(t, e, fmt.Sprint(i), 200_000, noise(uint64(i), 200_000))
+	}
+	for i := range 4 {
+		drop(t, e, fmt.Sprint(i))
+	}
+	for range 3 {
+		collect(t, e)
+	}
+	if n, size := extents(t, e); n != 1 || size > 250_000 {
+		t.Errorf("%d extents of %d bytes for one content", n, size)
+	}
+	if got, err := read(e, "4", 0, -1); err != nil || !bytes.Equal(got, noiseBytes(4, 200_000)) {
+		t.Errorf("the content that stayed: %v", err)
+	}
+	drop(t, e, "4")
+	for range 3 {
+		collect(t, e)
+	}
+	empty(t, e)
 }
 
 func TestOrphansAndDiscard(t *testing.T) {

@@ -80,18 +80,22 @@ func (s *Store) collectExtent(ctx context.Context, id [16]byte) (c Collected, er
 	if err != nil {
 		return c, err
 	}
-	if info.Open || s.held.busy(id) {
+	if s.held.busy(id) {
 		c.Deferred++
 		return c, nil
 	}
-	// Nothing goes into it any more, so this snapshot has all that will ever live there.
+	// If nothing goes into it any more, this snapshot has all that will ever live there.
 	living, err := s.living(ctx, id)
 	if err != nil {
 		return c, err
 	}
-	var live int64
-	for _, p := range living {
-		live += int64(p.place.Length)
+	live := liveBytes(living)
+	if info.Open {
+		if live*2 < info.Size {
+			s.extents.Seal(id) // the next pass goes on with it
+		}
+		c.Deferred++
+		return c, nil
 	}
 	switch {
 	case len(living) == 0:
@@ -112,6 +116,13 @@ func (s *Store) collectExtent(ctx context.Context, id [16]byte) (c Collected, er
 	}
 	// The next pass unlinks it, when those who read from it now have finished.
 	return c, nil
+}
+
+func liveBytes(ps []placed) (n int64) {
+	for _, p := range ps {
+		n += int64(p.place.Length)
+	}
+	return n
 }
 
 // living returns the chunks that live in an extent.
@@ -179,11 +190,7 @@ func (s *Store) forgetIfHalf(ctx context.Context, id [16]byte, size int64) error
 		if err != nil {
 			return err
 		}
-		var live int64
-		for _, p := range ps {
-			live += int64(p.place.Length)
-		}
-		if live*2 >= size {
+		if liveBytes(ps)*2 >= size {
 			tx.Delete(Dead, id[:])
 		}
 		return nil

@@ -93,7 +93,7 @@ func TestSweep(t *testing.T) {
 // that version referenced.
 func TestSweepSeesCopies(t *testing.T) {
 	e := objecttest.New(t)
-	for i := range 2000 {
+	for i := range 1100 {
 		put(t, e, fmt.Sprintf("m%04d", i), 1, noise(1, 1))
 	}
 	rotate(t, e)
@@ -105,7 +105,7 @@ func TestSweepSeesCopies(t *testing.T) {
 		copied = true
 		// The last row, not swept yet, is copied to a name before all others.
 		err := e.Update(ctx, func(tx *object.Tx) error {
-			r, err := tx.Get(object.Blob, e.Account, blobKey(e.Account, "m1999"))
+			r, err := tx.Get(object.Blob, e.Account, blobKey(e.Account, "m1099"))
 			if err != nil {
 				return err
 			}
@@ -118,7 +118,7 @@ func TestSweepSeesCopies(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if did.Rewrapped != 2001 || len(did.Unreferenced) != 1 || did.Passes < 3 {
+	if did.Rewrapped != 1101 || len(did.Unreferenced) != 1 || did.Passes < 3 {
 		t.Errorf("Sweep = %+v, want the copy found by another pass", did)
 	}
 	if got := krefs(t, e); got[1] != 0 {

@@ -88,7 +88,11 @@ func (c *Content) chunk(ctx context.Context, n int64, src io.Reader) error {
 }
 
 func (c *Content) params(w *writtenChunk) segment.Params {
-	return segment.Params{DEK: c.DEK.key, DEKID: c.DEK.id, Owner: c.DEK.owner, Chunk: w.id, Lg: w.info.lg}
+	p := segment.Params{DEK: c.DEK.key, DEKID: c.DEK.id, Owner: c.DEK.owner, Chunk: w.id, Lg: w.info.lg}
+	if c.s.sample == 1 {
+		p.Check = 1 // every segment, before it is stored
+	}
+	return p
 }
 
 // inline seals a small content in memory.

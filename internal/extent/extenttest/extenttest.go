@@ -36,6 +36,7 @@ func Run(t *testing.T, newHarness func(t testing.TB) Harness) {
 		{"Abort", abort},
 		{"Remove", remove},
 		{"List", list},
+		{"Seal", seal},
 		{"Reopen", reopen},
 		{"Crash", crash},
 		{"Parallel", parallel},
@@ -49,8 +50,12 @@ func Run(t *testing.T, newHarness func(t testing.TB) Harness) {
 // Fill returns n bytes that depend on seed and on where they stand.
 func Fill(seed byte, n int64) []byte {
 	b := make([]byte, n)
-	for i := range b {
-		b[i] = seed + byte(i) + byte(i>>8) + byte(i>>16)
+	const period = 4093 // a prime: no power of two is a multiple
+	for i := range min(n, period) {
+		b[i] = seed + byte(i) + byte(i>>8)
+	}
+	for done := int64(period); done < n; done *= 2 {
+		copy(b[done:], b[:done])
 	}
 	return b
 }
@@ -228,6 +233,34 @@ func list(t *testing.T, h Harness) {
 	if i := seen[large.Extent]; i.Shared || i.Open || i.Size != 2<<20 {
 		t.Errorf("own extent = %+v", i)
 	}
+}
+
+func seal(t *testing.T, h Harness) {
+	s := h.Open(t)
+	first := put(t, s, Fill(1, 100))
+	w, err := s.Create(context.Background(), extent.Single, 200)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Seal(first.Extent)
+	second := put(t, s, Fill(2, 100))
+	if second.Extent == first.Extent {
+		t.Error("a sealed extent took another chunk")
+	}
+	if err := w.Write(crypttest.Sealed(Fill(3, 200))); err != nil {
+		t.Fatal(err)
+	}
+	late, err := w.Commit()
+	if err != nil {
+		t.Fatalf("Commit of a chunk that was on its way: %v", err)
+	}
+	Check(t, s, first, Fill(1, 100))
+	Check(t, s, late, Fill(3, 200))
+	if i, err := s.Stat(first.Extent); err != nil || i.Open {
+		t.Errorf("Stat of a sealed extent = %+v, %v", i, err)
+	}
+	s.Seal(second.Extent)
+	s.Seal([16]byte{1})
 }
 
 func reopen(t *testing.T, h Harness) {

@@ -46,8 +46,8 @@ type ranged struct {
 	err                 error // sticky
 }
 
-// write writes the next bytes of the chunk to f.
-func (r *ranged) write(f vfs.File, c crypt.Sealed) error {
+// write writes the next bytes of the chunk with writeAt.
+func (r *ranged) write(writeAt func([]byte, int64) (int, error), c crypt.Sealed) error {
 	b := c.Bytes()
 	if r.err != nil {
 		return r.err
@@ -56,7 +56,7 @@ func (r *ranged) write(f vfs.File, c crypt.Sealed) error {
 		r.err = fmt.Errorf("fileextent: chunk is longer than %d bytes", r.size)
 		return r.err
 	}
-	n, err := f.WriteAt(b, r.base+r.written)
+	n, err := writeAt(b, r.base+r.written)
 	r.written += int64(n)
 	r.err = full(err)
 	return r.err
@@ -108,7 +108,8 @@ func (w *ownWriter) Write(c crypt.Sealed) error {
 	if w.file == nil {
 		return errFinished
 	}
-	if err := w.write(w.file, c); err != nil {
+	next := func(b []byte, _ int64) (int, error) { return w.file.Write(b) }
+	if err := w.write(next, c); err != nil {
 		return err
 	}
 	if w.written-w.started >= writebackStep {
@@ -231,6 +232,17 @@ func (s *Store) newShared() (*shared, error) {
 	return e, nil
 }
 
+// Seal implements extent.Store.
+func (s *Store) Seal(id [16]byte) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if e := s.current; e != nil && e.id == id {
+		s.current = nil
+		e.retired = true
+		s.closeIfIdle(e)
+	}
+}
+
 func (s *Store) closeIfIdle(e *shared) {
 	if e.retired && e.writers == 0 && s.open[e.id] != nil {
 		delete(s.open, e.id)
@@ -246,7 +258,7 @@ func (w *sharedWriter) Write(c crypt.Sealed) error {
 	if w.e == nil {
 		return errFinished
 	}
-	return w.write(w.e.file, c)
+	return w.write(w.e.file.WriteAt, c)
 }
 
 // Commit implements extent.Writer.

@@ -65,7 +65,7 @@ func New(t testing.TB, opts ...Option) *Env {
 	e := &Env{
 		t:     t,
 		Meta:  memkv.New(),
-		FS:    vfs.NewCrashableMem(),
+		FS:    vfs.NewMem(),
 		Clock: &Clock{now: time.Date(2026, 11, 25, 12, 0, 0, 0, time.UTC)},
 	}
 	e.Ring = NewRing(t, e.Clock.Now)
