@@ -36,7 +36,7 @@ for work in "${works[@]}"; do
 	wait_file "$profile.done" "$server" 20
 	rm -f "$profile.done"
 	stop_coffer
-	rm -rf "$data"
+	forget_store
 	echo "-- $work: top entries of the server"
 	go tool pprof -top -nodecount=20 "$coffer" "$profile" 2>/dev/null | sed '1,/flat%/{/flat%/!d}'
 done

@@ -97,7 +97,7 @@ for ((pass = 1; pass <= passes; pass++)); do
 	start_coffer
 	BENCH_ACCOUNT_KEY=$(coffer_key) bench -label coffer -endpoint "http://$address/devstoreaccount1" -pid "$server"
 	stop_coffer
-	rm -rf "$data" # each pass starts from an empty store
+	forget_store # each pass starts from an empty one
 done
 
 echo

@@ -95,5 +95,9 @@ stop_coffer() {
 	fi
 }
 
+# forget_store: the next start_coffer makes a new store. Key files go with it,
+# for a key file of another store is refused.
+forget_store() { rm -rf "$data" "$scratch"/unseal*.key; }
+
 # peak_rss PID: high-water mark of resident memory, MiB.
 peak_rss() { awk '/^VmHWM:/ { printf "%d", $2 / 1024 }' "/proc/$1/status" 2>/dev/null || echo 0; }
