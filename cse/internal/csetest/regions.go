@@ -3,7 +3,9 @@ package csetest
 import (
 	"crypto/aes"
 	"crypto/cipher"
+	"encoding/base64"
 	"encoding/binary"
+	"fmt"
 )
 
 // The styles of nonces in circulation. They stand here a second time, apart from the
@@ -45,4 +47,13 @@ func SealRegions(cek, text []byte, region int, nonce func(uint64) []byte) []byte
 		text = text[n:]
 	}
 	return out
+}
+
+// DataV2 is metadata of version 2.x, as Python writes it.
+func DataV2(protocol string, region int64, keyID, algorithm string, wrapped []byte) string {
+	return fmt.Sprintf(`{"WrappedContentKey": {"KeyId": %q, "EncryptedKey": %q, "Algorithm": %q}, `+
+		`"EncryptionAgent": {"Protocol": %q, "EncryptionAlgorithm": "AES_GCM_256"}, `+
+		`"EncryptedRegionInfo": {"DataLength": %d, "NonceLength": 12}, `+
+		`"KeyWrappingMetadata": {"EncryptionLibrary": "Other 1.0"}, "EncryptionMode": "FullBlob"}`,
+		keyID, base64.StdEncoding.EncodeToString(wrapped), algorithm, protocol, region)
 }
