@@ -4,6 +4,7 @@ import (
 	"io"
 	"os"
 	"path"
+	"strings"
 	"sync/atomic"
 	"testing"
 
@@ -29,6 +30,7 @@ func (h *hookFS) wrap(f vfs.File, path string, err error) (vfs.File, error) {
 	if err != nil {
 		return nil, err
 	}
+	path, _, _ = strings.Cut(path, ".tmp-") // the name that it is going to have
 	return &hookFile{f, h, path}, nil
 }
 
@@ -122,7 +124,7 @@ func read(t testing.TB, fs vfs.FS) image {
 				t.Fatal(err)
 			}
 			_ = f.Close()
-			im[p] = b
+			im[p] = append([]byte{}, b...)
 		}
 	}
 	walk(dir)

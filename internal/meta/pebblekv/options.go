@@ -42,11 +42,12 @@ func (s *Store) pebbleOptions() *pebble.Options {
 		L0StopWritesThreshold:       16,
 		LBaseMaxBytes:               32 << 20,
 		BytesPerSync:                math.MaxInt32, // without a descriptor it would be a full sync
+		NoSyncOnClose:               true,          // every Close of sealedfs syncs
 		CompactionConcurrencyRange:  func() (int, int) { return 1, 1 },
 		EventListener:               &pebble.EventListener{},
 	}
-	// Value separation, WAL failover and recycling stay off: sealedfs has no rule for
-	// .blob files, and a log is a new file with a new key.
+	// Value separation and WAL failover stay off: sealedfs has no rule for their files.
+	// Logs that Pebble would recycle are new files with new keys there.
 	o.Experimental.ValueSeparationPolicy = func() pebble.ValueSeparationPolicy { return pebble.ValueSeparationPolicy{} }
 	o.Experimental.L0CompactionConcurrency = math.MaxInt32
 	o.Experimental.FileCacheShards = 2

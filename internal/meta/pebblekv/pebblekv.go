@@ -17,6 +17,7 @@ import (
 	"log/slog"
 	"os"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -76,6 +77,7 @@ type Store struct {
 
 	commits, conflicts, torn atomic.Uint64
 	latched                  atomic.Pointer[error]
+	opening                  atomic.Bool
 	engineUp                 atomic.Pointer[occ.Engine] // for latch, which may come before Open ends
 }
 
@@ -88,6 +90,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 		return nil, err
 	}
 	s := newStore(o)
+	s.opening.Store(true)
 	if err := s.prepare(); err != nil {
 		return nil, err
 	}
@@ -119,7 +122,7 @@ func newStore(o Options) *Store {
 	s := &Store{opts: o, log: o.Logger}
 	s.fs = sealedfs.New(o.FS, o.Dir, o.Keys, sealedfs.Options{
 		Logger:   o.Logger,
-		Fatal:    s.fatal,
+		Fatal:    s.latch,
 		TornTail: s.onTornTail,
 	})
 	s.space = newSpace(s.fs, &s.opts)
@@ -169,6 +172,7 @@ func (s *Store) openDB() error {
 		return openError(err)
 	}
 	if s.opts.ReadOnly {
+		s.opening.Store(false)
 		return nil
 	}
 	err = s.guard(func() error {
@@ -185,24 +189,28 @@ func (s *Store) openDB() error {
 		return s.fs.Started()
 	})
 	if err != nil {
-		_ = s.db.Close()
+		_ = s.guard(s.db.Close)
 	}
+	s.opening.Store(false)
 	return err
 }
 
+// openError says what a refusal of the engine means: what is not an error of the disk
+// is damage, for everything about the format was checked before.
 func openError(err error) error {
-	if _, ok := errors.AsType[*fault.Error](err); ok {
+	if _, ok := errors.AsType[*fault.Error](err); ok || errors.Is(err, meta.ErrFailed) {
 		return err
 	}
+	var errno syscall.Errno
 	switch {
 	case errors.Is(err, pebble.ErrDBDoesNotExist):
 		return fault.New("pebblekv.Open", "lsm", fault.Rollback,
 			fmt.Errorf("the marker that names the MANIFEST is missing; put the files back or restore a backup: %w", err))
-	case pebble.IsCorruptionError(err), errors.Is(err, os.ErrNotExist):
-		return fault.New("pebblekv.Open", "lsm", fault.Corrupt,
-			fmt.Errorf("the engine does not open; put the files back or restore a backup: %w", err))
+	case errors.As(err, &errno) && errno != syscall.ENOENT, errors.Is(err, os.ErrPermission):
+		return err
 	}
-	return err
+	return fault.New("pebblekv.Open", "lsm", fault.Corrupt,
+		fmt.Errorf("the engine does not open; put the files back or restore a backup: %w", err))
 }
 
 // View implements meta.Store. It may show commits whose log record is about to be
@@ -238,9 +246,15 @@ func (s *Store) Close() error {
 	if s.Latched() != nil {
 		return meta.ErrFailed
 	}
-	err := s.guard(s.db.Close)
-	if err != nil || s.opts.ReadOnly {
-		return err
+	closed := make(chan error, 1)
+	go func() { closed <- s.guard(s.db.Close) }()
+	select {
+	case err := <-closed:
+		if err != nil || s.opts.ReadOnly {
+			return err
+		}
+		return s.fs.Stopped()
+	case <-s.engine.Failing(): // the engine waits for what has stopped for ever
+		return meta.ErrFailed
 	}
-	return s.fs.Stopped()
 }

@@ -2,6 +2,7 @@ package sealedfs
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"sync"
 
@@ -129,6 +130,7 @@ type appendFile struct {
 	vfs.File
 	onClose func()
 	onSync  func()
+	onError func(error)
 
 	mu      sync.Mutex
 	a       *vfsframe.Appender
@@ -139,13 +141,21 @@ type appendFile struct {
 }
 
 func newAppendFile(lower vfs.File, codec *vfsframe.Codec) *appendFile {
-	return &appendFile{File: lower, a: codec.NewAppender(), written: vfsframe.HeaderSize, onClose: func() {}, onSync: func() {}}
+	return &appendFile{File: lower, a: codec.NewAppender(), written: vfsframe.HeaderSize, onClose: func() {}, onSync: func() {}, onError: func(error) {}}
 }
 
 // maxKeptBuffer bounds what a file keeps between writes.
 const maxKeptBuffer = 128 << 10
 
 func (w *appendFile) Write(p []byte) (int, error) {
+	n, err := w.write(p)
+	if err != nil {
+		w.onError(err)
+	}
+	return n, err
+}
+
+func (w *appendFile) write(p []byte) (int, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.closed {
@@ -195,6 +205,14 @@ func (w *appendFile) SyncTo(int64) (bool, error) { return true, w.SyncData() }
 // sync runs the lower sync without the lock and then says how far the file is durable.
 // A sync that failed is never tried again as if it could help.
 func (w *appendFile) sync(lower func() error) error {
+	err := w.trySync(lower)
+	if err != nil {
+		w.onError(err)
+	}
+	return err
+}
+
+func (w *appendFile) trySync(lower func() error) error {
 	w.mu.Lock()
 	seq, err := w.a.Seq(), w.err
 	w.mu.Unlock()
@@ -240,6 +258,24 @@ func (w *appendFile) Close() error {
 	w.mu.Unlock()
 	w.onClose()
 	return err
+}
+
+// logFile is a log of the engine. Writes and syncs that fail latch the store and tell
+// the commits that wait for them; a close that fails has no way back to the engine.
+type logFile struct {
+	*appendFile
+	fs *FS
+}
+
+func (l *logFile) Close() error {
+	err := l.appendFile.Close()
+	if err == nil {
+		err = l.fs.usable() // it failed before, and the engine is about to find out
+	}
+	if err != nil {
+		return l.fs.fatal(fmt.Errorf("close of a log: %w", err))
+	}
+	return nil
 }
 
 // size is what is on disk in whole frames.

@@ -33,6 +33,19 @@ func (f *FS) Create(path string, category vfs.DiskWriteCategory) (vfs.File, erro
 	case !n.sealed():
 		return nil, errEmptyFile
 	}
+	w, err := f.create(path, n, category)
+	if err != nil && f.isLog(path, n) {
+		err = f.fatal(fmt.Errorf("create of a log: %w", err))
+	}
+	return w, err
+}
+
+// isLog reports whether the engine cannot go on without the file.
+func (f *FS) isLog(path string, n name) bool {
+	return n.kind == kindLog && f.live(f.lower.PathDir(path))
+}
+
+func (f *FS) create(path string, n name, category vfs.DiskWriteCategory) (vfs.File, error) {
 	if err := f.usable(); err != nil {
 		return nil, err
 	}
@@ -58,9 +71,6 @@ func (f *FS) Create(path string, category vfs.DiskWriteCategory) (vfs.File, erro
 	f.mu.Lock()
 	f.writers[path] = w
 	f.mu.Unlock()
-	if n.kind == kindLog {
-		w.onSync = func() { f.logSyncs.Add(1) }
-	}
 	w.onClose = func() {
 		f.mu.Lock()
 		defer f.mu.Unlock()
@@ -69,6 +79,11 @@ func (f *FS) Create(path string, category vfs.DiskWriteCategory) (vfs.File, erro
 		}
 	}
 	f.noteCreated(path, n, w)
+	if f.isLog(path, n) {
+		w.onSync = func() { f.logSyncs.Add(1) }
+		w.onError = f.latch
+		return &logFile{w, f}, nil
+	}
 	return w, nil
 }
 
@@ -297,8 +312,19 @@ func (f *FS) Rename(oldpath, newpath string) error {
 
 // ReuseForWrite implements vfs.FS: a new file with a new key; the old one goes.
 func (f *FS) ReuseForWrite(oldpath, newpath string, category vfs.DiskWriteCategory) (vfs.File, error) {
-	if err := f.Remove(oldpath); err != nil {
+	n, err := parseName(f.lower.PathBase(oldpath))
+	if err == nil {
+		err = f.unlist(oldpath, n)
+	}
+	if err != nil {
+		if f.isLog(oldpath, n) {
+			err = f.fatal(fmt.Errorf("reuse of a log: %w", err))
+		}
 		return nil, err
+	}
+	if err := f.lower.Remove(oldpath); err != nil {
+		// It means nothing any more, and the engine removes it at its next start.
+		f.opts.Logger.Warn("a log that is not needed stays", "file", f.lower.PathBase(oldpath), "cause", err.Error())
 	}
 	return f.Create(newpath, category)
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"os"
 	"slices"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -79,14 +80,14 @@ func (f *FS) syncDir(path string, dir vfs.File) error {
 		return dir.Sync()
 	}
 	if err := f.usable(); err != nil {
-		return err
+		return f.fatal(err)
 	}
 	f.mu.Lock()
 	refs := f.created[path]
 	delete(f.created, path)
 	f.mu.Unlock()
 	if err := dir.Sync(); err != nil {
-		f.fatal(fmt.Errorf("sync of directory %s: %w", path, err))
+		return f.fatal(fmt.Errorf("sync of directory %s: %w", path, err))
 	}
 	if len(refs) == 0 {
 		return nil
@@ -98,7 +99,7 @@ func (f *FS) syncDir(path string, dir vfs.File) error {
 	f.mu.Unlock()
 	err := f.writeHead(false)
 	if err != nil && !errors.Is(err, errHeadClosed) {
-		f.fatal(fmt.Errorf("write of HEAD: %w", err))
+		return f.fatal(fmt.Errorf("write of HEAD: %w", err))
 	}
 	return err
 }
@@ -173,7 +174,7 @@ func (f *FS) writeHead(clean bool) error {
 	}
 	if err := WriteAtomic(f.lower, f.lower.PathJoin(f.dir, headName(h.Seq)), b); err != nil {
 		if errors.Is(err, errUncertain) {
-			f.fatal(fmt.Errorf("write of HEAD: %w", err))
+			return f.fatal(fmt.Errorf("write of HEAD: %w", err))
 		}
 		return err
 	}
@@ -182,8 +183,40 @@ func (f *FS) writeHead(clean bool) error {
 	return nil
 }
 
-// Started writes HEAD with clean 0, after the engine has opened.
-func (f *FS) Started() error { return f.writeHead(false) }
+// Started writes HEAD with clean 0, after the engine has opened, and removes the
+// MANIFESTs that are not in force: the engine keeps one, which would hold on to an old
+// key. From now on failures end the process.
+func (f *FS) Started() error {
+	if err := f.writeHead(false); err != nil {
+		return err
+	}
+	if err := f.removeOldManifests(); err != nil {
+		return err
+	}
+	f.mu.Lock()
+	f.started = true
+	f.mu.Unlock()
+	return nil
+}
+
+func (f *FS) removeOldManifests() error {
+	marked, err := f.marked()
+	if err != nil {
+		return err
+	}
+	names, err := f.lower.List(f.lsm)
+	if err != nil {
+		return err
+	}
+	for _, base := range names {
+		if n, err := parseName(base); err == nil && n.kind == kindManifest && n.number < marked {
+			if err := f.Remove(f.lower.PathJoin(f.lsm, base)); err != nil && !errors.Is(err, os.ErrNotExist) {
+				return err
+			}
+		}
+	}
+	return nil
+}
 
 // AfterSwap makes HEAD name the key-store generation that was just made durable.
 func (f *FS) AfterSwap() error { return f.writeHead(false) }
@@ -192,6 +225,7 @@ func (f *FS) AfterSwap() error { return f.writeHead(false) }
 // engine is closed already.
 func (f *FS) Stopped() error {
 	f.mu.Lock()
+	f.started = false // a failure is an error again: the next start finds clean 0
 	open := slices.Collect(maps.Values(f.writers))
 	f.mu.Unlock()
 	for _, w := range open {

@@ -71,6 +71,14 @@ func newer(format uint32) error {
 
 const restoreHint = "put the files back as they were, restore a backup, or, if you know that the store was set back on purpose, start once with --accept-rollback"
 
+// hinted says what to do about damage.
+func hinted(what string, err error) error {
+	if !fault.Is(err, fault.Corrupt) {
+		return err
+	}
+	return fault.New("sealedfs.Open", what, fault.Corrupt, fmt.Errorf("%w; %s", err, restoreHint))
+}
+
 // readHeads reads both files; the newer counts.
 func (f *FS) readHeads(e Expect) (Head, error) {
 	var heads []Head
@@ -191,7 +199,7 @@ func (f *FS) checkFiles(h *Head) (map[fileRef]uint64, error) {
 			err = rollback(f.lower.PathBase(path), fmt.Sprintf("the %s is missing; %s", e.Type, restoreHint))
 		}
 		if err != nil {
-			note(err)
+			note(hinted(path, err))
 			continue
 		}
 		known[fileRef{e.Type, e.Number}] = max(e.Seq, tail.Synced)
@@ -200,7 +208,7 @@ func (f *FS) checkFiles(h *Head) (map[fileRef]uint64, error) {
 		// It came into force after the last HEAD.
 		tail, err := f.scan(f.entryPath(EntryManifest, marked))
 		if err != nil {
-			note(err)
+			note(hinted("MANIFEST", err))
 		} else {
 			known[fileRef{EntryManifest, marked}] = tail.Synced
 		}
@@ -215,7 +223,7 @@ func (f *FS) Marker(marker string) (string, error) {
 		return "", nil
 	}
 	if err != nil {
-		return "", fault.New("sealedfs.Open", "marker", fault.Corrupt, err)
+		return "", hinted("marker", fault.New("sealedfs.Marker", marker, fault.Corrupt, err))
 	}
 	return value, nil
 }
@@ -228,7 +236,7 @@ func (f *FS) marked() (uint64, error) {
 	}
 	n, err := parseName(value)
 	if err != nil || n.kind != kindManifest {
-		return 0, fault.New("sealedfs.Open", "marker", fault.Corrupt, fmt.Errorf("it names %q", value))
+		return 0, fault.New("sealedfs.Open", "marker", fault.Corrupt, fmt.Errorf("it names %q, which is no MANIFEST; %s", value, restoreHint))
 	}
 	return n.number, nil
 }

@@ -10,7 +10,7 @@
 // audit file with the last frame that was synced, and is written before the engine
 // relies on a new one and before an old one goes.
 //
-// A failed sync of a directory or a lost HEAD cannot be handed to the engine, which
+// A failed log, sync of a directory or HEAD cannot be handed to the engine, which
 // panics or goes on: Options.Fatal ends the process instead.
 // The formats and rules are fixed by spec/sealedfs.md.
 package sealedfs
@@ -48,8 +48,9 @@ type Keys interface {
 // Options configure New. The zero value works.
 type Options struct {
 	Logger *slog.Logger
-	// Fatal is called, with the cause, when a directory sync or a HEAD write failed.
-	// It must not return. Default: panic.
+	// Fatal is called once, with the cause, when a log, a directory sync or HEAD failed
+	// after Started. It ends the process; should it return, the goroutine that met the
+	// failure stops for ever, or gets an error where that is safe. Default: panic.
 	Fatal func(error)
 	// TornTail is told of every append file that ended in a broken tail which was never
 	// synced: the normal mark of a power cut.
@@ -77,6 +78,7 @@ type FS struct {
 	writers map[string]*appendFile // class 2 files that are being written, by path
 	created map[string][]fileRef   // by directory: new names that no directory sync covers yet
 	failed  error
+	started bool // the engine is up: failures end the process
 
 	headMu sync.Mutex // one HEAD write at a time; taken before mu
 	head   headState
@@ -113,17 +115,36 @@ func (f *FS) LSM() string { return f.lsm }
 // errFailed is wrapped with the cause after fatal.
 var errFailed = errors.New("sealedfs: failed before")
 
-// fatal latches the file system and ends the process, or at least never returns.
-func (f *FS) fatal(cause error) {
+// latch makes every later call fail and tells Options.Fatal, which ends the process.
+func (f *FS) latch(cause error) {
 	f.mu.Lock()
-	if f.failed == nil {
+	first := f.failed == nil
+	if first {
 		f.failed = errors.Join(errFailed, cause)
 	}
+	started := f.started
 	f.mu.Unlock()
-	if f.opts.Fatal != nil {
-		f.opts.Fatal(cause)
+	if !first || !started {
+		return
 	}
-	panic(cause)
+	if f.opts.Fatal == nil {
+		panic(cause)
+	}
+	f.opts.Fatal(cause)
+}
+
+// fatal is latch for calls whose failure the engine does not survive: it would panic
+// with its locks in a state that no recover mends. So there is no way back to it. While
+// the store is being opened, errors still go back.
+func (f *FS) fatal(cause error) error {
+	f.latch(cause)
+	f.mu.Lock()
+	started := f.started
+	f.mu.Unlock()
+	if started {
+		select {}
+	}
+	return cause
 }
 
 func (f *FS) usable() error {
