@@ -111,7 +111,13 @@ func TestMapRowRoundTrip(t *testing.T) {
 	}
 }
 
-func TestSYSRefusals(t *testing.T) {
+// refusal is a SYS that must not parse.
+type refusal struct {
+	name string
+	fs   []envelope.Field
+}
+
+func refusals() []refusal {
 	f := func(tag byte, v ...byte) envelope.Field { return envelope.Field{Tag: tag, Value: v} }
 	single := f(tagClass, 1)
 	dek := envelope.Field{Tag: tagDEK, Value: dekEntry(2).append(nil)}
@@ -130,10 +136,7 @@ func TestSYSRefusals(t *testing.T) {
 		change(&c)
 		return envelope.Field{Tag: tagChunk, Value: c.append(nil)}
 	}
-	tests := []struct {
-		name string
-		fs   []envelope.Field
-	}{
+	return []refusal{
 		{"nothing", nil},
 		{"no class", []envelope.Field{f(40)}},
 		{"class 0", []envelope.Field{f(tagClass, 0)}},
@@ -170,7 +173,10 @@ func TestSYSRefusals(t *testing.T) {
 		{"chunk segment size", []envelope.Field{single, wrong(func(c *chunkInfo) { c.lg = 30 })}},
 		{"two chunks", []envelope.Field{single, wrong(func(*chunkInfo) {}), wrong(func(*chunkInfo) {})}},
 	}
-	for _, tt := range tests {
+}
+
+func TestSYSRefusals(t *testing.T) {
+	for _, tt := range refusals() {
 		if r, _, err := decodeSYS(envelope.EncodeFields(tt.fs), nil); err == nil {
 			t.Errorf("%s: decodeSYS = %+v, want an error", tt.name, r)
 		}
