@@ -3,6 +3,7 @@ package sealedfs
 import (
 	"errors"
 	"os"
+	"sync/atomic"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 
@@ -69,6 +70,21 @@ func (f *FS) removeLeftovers() error {
 
 // LogSyncs is the number of completed syncs of WAL files.
 func (f *FS) LogSyncs() uint64 { return f.logSyncs.Load() }
+
+// Usage is the number of plaintext bytes that were sealed under a VFSK version since
+// the start; every file has a key of its own below it.
+func (f *FS) Usage(kref [16]byte) uint64 { return f.usage(kref).Load() }
+
+func (f *FS) usage(kref [16]byte) *atomic.Uint64 {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	u := f.used[kref]
+	if u == nil {
+		u = new(atomic.Uint64)
+		f.used[kref] = u
+	}
+	return u
+}
 
 // Krefs counts the files of the live directories by the VFSK version they are under:
 // a version that none names can be destroyed. It reads one header a file.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"sync"
+	"sync/atomic"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 
@@ -33,11 +34,12 @@ func plainInfo(info vfs.FileInfo, table bool) vfs.FileInfo {
 type tableFile struct {
 	vfs.File
 	w      *vfsframe.TableWriter
+	used   *atomic.Uint64 // plaintext bytes under the key
 	closed bool
 }
 
-func newTableFile(lower vfs.File, codec *vfsframe.Codec) *tableFile {
-	return &tableFile{File: lower, w: codec.NewTableWriter(func(b []byte) error {
+func newTableFile(lower vfs.File, codec *vfsframe.Codec, used *atomic.Uint64) *tableFile {
+	return &tableFile{File: lower, used: used, w: codec.NewTableWriter(func(b []byte) error {
 		_, err := lower.Write(b)
 		return err
 	})}
@@ -47,6 +49,7 @@ func (t *tableFile) Write(p []byte) (int, error) {
 	if t.closed {
 		return 0, io.ErrClosedPipe
 	}
+	t.used.Add(uint64(len(p)))
 	return t.w.Write(p)
 }
 
@@ -128,6 +131,7 @@ func (t *tableReader) Stat() (vfs.FileInfo, error) {
 // appendFile writes a class 2 file: every Write is one frame, issued at once.
 type appendFile struct {
 	vfs.File
+	used    *atomic.Uint64 // plaintext bytes under the key
 	onClose func()
 	onSync  func()
 	onError func(error)
@@ -140,8 +144,8 @@ type appendFile struct {
 	closed  bool
 }
 
-func newAppendFile(lower vfs.File, codec *vfsframe.Codec) *appendFile {
-	return &appendFile{File: lower, a: codec.NewAppender(), written: vfsframe.HeaderSize, onClose: func() {}, onSync: func() {}, onError: func(error) {}}
+func newAppendFile(lower vfs.File, codec *vfsframe.Codec, used *atomic.Uint64) *appendFile {
+	return &appendFile{File: lower, used: used, a: codec.NewAppender(), written: vfsframe.HeaderSize, onClose: func() {}, onSync: func() {}, onError: func(error) {}}
 }
 
 // maxKeptBuffer bounds what a file keeps between writes.
@@ -167,6 +171,7 @@ func (w *appendFile) write(p []byte) (int, error) {
 	if len(p) == 0 {
 		return 0, nil
 	}
+	w.used.Add(uint64(len(p)))
 	n := 0
 	for n < len(p) && w.err == nil {
 		part := p[n:min(len(p), n+vfsframe.MaxAppend)]

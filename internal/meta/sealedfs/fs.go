@@ -64,10 +64,11 @@ func (f *FS) create(path string, n name, category vfs.DiskWriteCategory) (vfs.Fi
 	if err != nil {
 		return nil, err
 	}
+	used := f.usage(kref)
 	if n.kind == kindTable {
-		return newTableFile(lower, codec), nil
+		return newTableFile(lower, codec, used), nil
 	}
-	w := newAppendFile(lower, codec)
+	w := newAppendFile(lower, codec, used)
 	f.mu.Lock()
 	f.writers[path] = w
 	f.mu.Unlock()

@@ -77,6 +77,7 @@ type FS struct {
 	mu      sync.Mutex
 	writers map[string]*appendFile // class 2 files that are being written, by path
 	created map[string][]fileRef   // by directory: new names that no directory sync covers yet
+	used    map[[16]byte]*atomic.Uint64
 	failed  error
 	started bool // the engine is up: failures end the process
 
@@ -105,6 +106,7 @@ func New(lower vfs.FS, dir string, k Keys, opts Options) *FS {
 		reopen:  runtime.GOOS == "windows",
 		writers: make(map[string]*appendFile),
 		created: make(map[string][]fileRef),
+		used:    make(map[[16]byte]*atomic.Uint64),
 		head:    headState{listed: make(map[fileRef]uint64), writers: make(map[fileRef]*appendFile)},
 	}
 }
