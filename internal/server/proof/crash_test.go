@@ -1,19 +1,19 @@
 package proof
 
 import (
-	"bytes"
 	"flag"
 	"fmt"
 	"math/rand/v2"
+	"runtime"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 
-	"github.com/coffer-storage/coffer/internal/blob"
 	"github.com/coffer-storage/coffer/internal/fault"
-	"github.com/coffer-storage/coffer/internal/keys"
 	"github.com/coffer-storage/coffer/internal/server/store"
 )
 
@@ -28,331 +28,382 @@ func newSeed(t testing.TB) uint64 {
 	return s
 }
 
-// syncFS calls hook before every sync of a file or a directory.
-type syncFS struct {
-	vfs.FS
-	hook func()
+// cutter runs the workload on a disk whose power can be cut before any event that
+// changes it. The store goes on undisturbed; each cut is a copy of the disk as it could
+// be found afterwards.
+type cutter struct {
+	t       testing.TB
+	seed    uint64
+	workers int
+	rounds  int
+	chosen  func(e event, i int) bool // i counts the events of kind e
+	at      func(c cut)
+
+	count  atomic.Int64
+	events [eventCount]atomic.Int64
+	load   *load
 }
 
-type syncFile struct {
-	vfs.File
-	hook func()
+// cut is a disk after a power cut, and what was promised before it.
+type cut struct {
+	disk    *vfs.MemFS
+	promise promise
+	sec     *secrets
+	event   event
+	path    string
+	index   int
+	level   int // percent of unsynced data that was kept
 }
 
-func (f *syncFile) Sync() error     { f.hook(); return f.File.Sync() }
-func (f *syncFile) SyncData() error { f.hook(); return f.File.SyncData() }
-func (f *syncFile) SyncTo(n int64) (bool, error) {
-	f.hook()
-	return f.File.SyncTo(n)
+func (c cut) String() string {
+	return fmt.Sprintf("cut %d before the %s of %s, %d%% of unsynced data kept", c.index, c.event, c.path, c.level)
 }
 
-func (s *syncFS) wrap(f vfs.File, err error) (vfs.File, error) {
-	if err != nil {
-		return nil, err
+var levels = []int{0, 50, 100}
+
+// changesDisk leaves out what cannot change a disk: directories made that are there.
+func changesDisk(disk vfs.FS, e event, path string) bool {
+	if e == evMkdir {
+		_, err := disk.Stat(path)
+		return err != nil
 	}
-	return &syncFile{f, s.hook}, nil
+	return e.changes()
 }
 
-func (s *syncFS) Create(n string, c vfs.DiskWriteCategory) (vfs.File, error) {
-	return s.wrap(s.FS.Create(n, c))
-}
-
-func (s *syncFS) OpenReadWrite(n string, c vfs.DiskWriteCategory, o ...vfs.OpenOption) (vfs.File, error) {
-	return s.wrap(s.FS.OpenReadWrite(n, c, o...))
-}
-
-func (s *syncFS) ReuseForWrite(from, to string, c vfs.DiskWriteCategory) (vfs.File, error) {
-	return s.wrap(s.FS.ReuseForWrite(from, to, c))
-}
-
-func (s *syncFS) OpenDir(n string) (vfs.File, error) { return s.wrap(s.FS.OpenDir(n)) }
-
-// value is what one blob holds; a nil data is no blob.
-type value struct {
-	data []byte
-	meta string
-}
-
-func (v value) equal(w value) bool {
-	return (v.data == nil) == (w.data == nil) && bytes.Equal(v.data, w.data) && v.meta == w.meta
-}
-
-func (v value) String() string { return describe(v.data) + " metadata " + v.meta }
-
-// promise is what was acknowledged, and the one operation under way.
-type promise struct {
-	acked  map[string]value
-	key    string // of the operation under way, or ""
-	during value  // what it will leave
-}
-
-// ledger is kept by the workload and copied at a power cut.
-type ledger struct {
-	mu sync.Mutex
-	promise
-}
-
-func (l *ledger) snapshot() promise {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	p := l.promise
-	p.acked = make(map[string]value, len(l.acked))
-	for k, v := range l.acked {
-		p.acked[k] = v
-	}
-	return p
-}
-
-// do runs one operation that leaves v under key.
-func (l *ledger) do(key string, v value, f func() error) error {
-	l.mu.Lock()
-	l.key, l.during = key, v
-	l.mu.Unlock()
-	if err := f(); err != nil {
-		return fmt.Errorf("%s: %w", key, err)
-	}
-	l.mu.Lock()
-	l.acked[key] = v
-	l.key = ""
-	l.mu.Unlock()
-	return nil
-}
-
-// workload mixes every kind of write, with rotation, collection and restarts of logs.
-func workload(t testing.TB, st *store.Store, l *ledger, rng *rand.Rand, rounds int) error {
-	kek, vfsk := chain(t, st, keys.KEK), chain(t, st, keys.VFSK)
-	for i := range rounds {
-		key := fmt.Sprintf("dir%d/blob-%d", rng.IntN(3), rng.IntN(12))
-		data := content(fmt.Sprint(i), []int{0, 10, 5_000, 32_768, 32_769, 200_000, 1_200_000}[rng.IntN(7)])
-		meta := fmt.Sprintf("round-%d", i)
-		var err error
-		switch rng.IntN(10) {
-		case 0, 1, 2, 3:
-			err = l.do(key, value{data, meta}, func() error {
-				return put(st, key, data, blob.MetaPair{Name: "Round", Value: meta})
-			})
-		case 4, 5:
-			data = content(fmt.Sprint(i), 300_000)
-			err = l.do(key, value{data, ""}, func() error { return putBlocks(st, key, data, 70_000) })
-		case 6:
-			old := l.snapshot().acked[key]
-			if old.data == nil {
-				continue
-			}
-			err = l.do(key, value{old.data, meta}, func() error {
-				_, err := st.Blobs.SetMetadata(ctx, owner, ref(key), blob.Metadata{{Name: "Round", Value: meta}}, blob.Conditions{})
-				return err
-			})
-		case 7:
-			if l.snapshot().acked[key].data == nil {
-				continue
-			}
-			err = l.do(key, value{}, func() error {
-				return st.Blobs.Delete(ctx, owner, ref(key), blob.DeleteOptions{})
-			})
-		case 8:
-			if _, err = st.Objects.Collect(ctx); err == nil {
-				_, err = st.Blobs.Collect(ctx, 100)
-			}
-		case 9:
-			switch rng.IntN(4) {
-			case 0:
-				_, err = st.Ring.Rotate(ctx, vfsk)
-			case 1:
-				if _, err = st.Ring.Rotate(ctx, kek); err == nil {
-					err = st.Objects.Mirror(ctx)
-				}
-			case 2:
-				err = st.Ring.RotateRoot(ctx, keys.SRK)
-			case 3:
-				err = st.Meta.CompactAll(ctx)
-			}
+// run returns the number of events that changed the disk.
+func (k *cutter) run() int {
+	k.t.Helper()
+	disk, sec, l := vfs.NewCrashableMem(), newSecrets(), newLedger()
+	var armed atomic.Bool
+	var mu sync.Mutex // one cut at a time
+	rng := rand.New(rand.NewPCG(k.seed, 2))
+	fs := &tapFS{FS: disk, before: func(e event, path string) error {
+		if !armed.Load() || !changesDisk(disk, e, path) {
+			return nil
 		}
-		if err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// kept checks that a store holds what was promised.
-func (p promise) kept(st *store.Store) error {
-	list, err := names(st)
-	if err != nil {
-		return err
-	}
-	there := map[string]bool{}
-	for _, n := range list {
-		there[n] = true
-		if _, ok := p.acked[n]; !ok && n != p.key {
-			return fmt.Errorf("%s was never stored, and is there", n)
-		}
-	}
-	for key := range p.all() {
-		data, m, err := get(st, key)
-		if err != nil {
-			return fmt.Errorf("%s: %w", key, err)
-		}
-		got := value{data: data}
-		for _, pair := range m {
-			got.meta = pair.Value
-		}
-		want, during := p.acked[key], key == p.key
-		if !got.equal(want) && !(during && got.equal(p.during)) {
-			return fmt.Errorf("%s = %v, want %v (under way: %v %v)", key, got, want, during, p.during)
-		}
-		if there[key] != (data != nil) {
-			return fmt.Errorf("%s: listed %v, read %v", key, there[key], data != nil)
-		}
-	}
-	return nil
-}
-
-func (p promise) all() map[string]bool {
-	all := map[string]bool{}
-	for k := range p.acked {
-		all[k] = true
-	}
-	if p.key != "" {
-		all[p.key] = true
-	}
-	return all
-}
-
-// TestAckedSurvivesPowerCut cuts the power at syncs all over a mixed workload, keeps
-// none, half or all of what was not synced, reopens, and asks for everything that was
-// acknowledged so far. After the check the store must take a write, too.
-func TestAckedSurvivesPowerCut(t *testing.T) {
-	t.Parallel()
-	points := sized(50, 300, 5_000)
-	s := newSeed(t)
-
-	const rounds = 400
-	total := powerCuts(t, s, rounds, func(int) bool { return false }, nil)
-	if total < points {
-		t.Fatalf("the workload syncs %d times, want at least %d", total, points)
-	}
-	reached := 0
-	levels := []int{0, 50, 100}
-	powerCuts(t, s, rounds, func(i int) bool { return i*points/total != (i+1)*points/total }, func(i int, cut func(percent int) *vfs.MemFS, p promise, sec *secrets) {
-		reached++
-		level := levels[reached%3]
-		if err := afterCut(cut(level), sec, p); err != nil {
-			t.Errorf("power cut at sync %d, %d%% of unsynced data kept: %v", i, level, err)
-		}
-	})
-	t.Logf("%d power cuts of %d syncs", reached, total)
-	if reached < points*9/10 {
-		t.Errorf("reached %d points, want %d", reached, points)
-	}
-}
-
-// afterCut reopens what a power cut left.
-func afterCut(disk vfs.FS, sec *secrets, p promise) error {
-	o := sec.options(disk)
-	o.NoCreate = true
-	st, err := store.Open(ctx, o)
-	if err != nil {
-		return fmt.Errorf("reopening: %w", err)
-	}
-	err = p.kept(st)
-	if err == nil {
-		err = put(st, "after", []byte("the cut"))
-	}
-	if err == nil {
-		_, err = st.Objects.Collect(ctx)
-	}
-	if err == nil {
-		p.acked["after"] = value{data: []byte("the cut")}
-		err = p.kept(st)
-	}
-	if cerr := st.Close(); err == nil && cerr != nil {
-		err = fmt.Errorf("closing: %w", cerr)
-	}
-	return err
-}
-
-// powerCuts runs the workload on a disk and calls at for the chosen syncs, before each
-// has its effect. It returns the number of syncs.
-func powerCuts(t testing.TB, seed uint64, rounds int, chosen func(i int) bool, at func(i int, cut func(int) *vfs.MemFS, p promise, sec *secrets)) int {
-	t.Helper()
-	disk := vfs.NewCrashableMem()
-	sec := newSecrets()
-	l := &ledger{promise: promise{acked: map[string]value{}}}
-	var (
-		armed atomic.Bool
-		count atomic.Int64
-		mu    sync.Mutex // one cut at a time
-	)
-	rng := rand.New(rand.NewPCG(seed, 2))
-	fs := &syncFS{FS: disk, hook: func() {
-		if !armed.Load() {
-			return
-		}
-		i := int(count.Add(1)) - 1
-		if !chosen(i) {
-			return
+		i := int(k.count.Add(1)) - 1
+		if !k.chosen(e, int(k.events[e].Add(1))-1) {
+			return nil
 		}
 		mu.Lock()
 		defer mu.Unlock()
-		// What is acknowledged is copied before the disk: it can only be less.
-		p := l.snapshot()
-		at(i, func(percent int) *vfs.MemFS {
-			return disk.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: percent, RNG: rng})
-		}, p, sec)
+		level := levels[rng.IntN(len(levels))]
+		c := cut{sec: sec, event: e, path: path, index: i, level: level}
+		l.frozen(func(p promise) {
+			c.promise = p
+			c.disk = disk.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: level, RNG: rng})
+		})
+		k.at(c)
+		return nil
 	}}
-	st := mustOpen(t, fs, sec)
+	st := mustOpen(k.t, fs, sec)
+	k.load = &load{t: k.t, st: st, l: l, seed: k.seed, backup: func(i int) error { return miniBackup(fs, st, i) }}
 	armed.Store(true)
-	if err := workload(t, st, l, rand.New(rand.NewPCG(seed, 1)), rounds); err != nil {
-		t.Fatal(err)
+	if err := k.load.run(k.workers, k.rounds); err != nil {
+		k.t.Fatal(err)
 	}
 	armed.Store(false)
 	if err := l.snapshot().kept(st); err != nil {
-		t.Fatalf("before any cut: %v", err)
+		k.t.Fatalf("before any cut: %v", err)
+	}
+	if err := st.Close(); err != nil {
+		k.t.Fatal(err)
+	}
+	if n := fs.open.Load(); n != 0 {
+		k.t.Errorf("%d files are open after the close: %v", n, fs.leaked())
+	}
+	return int(k.count.Load())
+}
+
+// miniBackup does what a backup does to the live store: fence, checkpoint, fence down.
+func miniBackup(fs vfs.FS, st *store.Store, i int) error {
+	fence, err := st.Objects.Fence(ctx, "test")
+	if err != nil {
+		return err
+	}
+	dir := fmt.Sprintf("set-%d", i)
+	if err := fs.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	if err := st.Meta.Checkpoint(fs.PathJoin(dir, "lsm")); err != nil {
+		return err
+	}
+	if err := fence.Renew(ctx); err != nil {
+		return err
+	}
+	if err := fs.RemoveAll(dir); err != nil {
+		return err
+	}
+	return fence.Close(ctx)
+}
+
+// TestAckedSurvivesPowerCut cuts the power before writes, syncs, creates, renames, links
+// and removals all over a mixed workload, keeps none, half or all of what was not synced,
+// reopens, and asks for everything that was acknowledged so far. In every fourth point
+// the power is cut again while the store recovers. After the check the store must take
+// a write, too.
+func TestAckedSurvivesPowerCut(t *testing.T) {
+	t.Parallel()
+	points := sized(50, 1_000, 10_000)
+	s := newSeed(t)
+	for workers, share := range map[int]int{1: points / 2, 3: points - points/2} {
+		t.Run(fmt.Sprintf("%d workers", workers), func(t *testing.T) {
+			t.Parallel()
+			cutEverywhere(t, s, workers, share)
+		})
+	}
+}
+
+func cutEverywhere(t *testing.T, seed uint64, workers, points int) {
+	rounds := sized(120, 400, 2_500)
+	dry := &cutter{t: t, seed: seed, workers: workers, rounds: rounds, chosen: func(event, int) bool { return false }}
+	total := dry.run()
+	if total < points {
+		t.Fatalf("the workload changes the disk %d times, want at least %d", total, points)
+	}
+	check := newChecker(t, seed)
+	wet := &cutter{
+		t: t, seed: seed, workers: workers, rounds: rounds, at: check.later,
+		chosen: spread(&dry.events, points),
+	}
+	wet.run()
+	check.wait()
+	t.Logf("%d power cuts in %d events, %d more cuts in recoveries, %d ms of recovery each; %v",
+		check.points.Load(), wet.count.Load(), check.again.Load(), check.meanOpen(), wet.load)
+	var kinds []string
+	for e := range eventCount {
+		if n := check.kinds[e].Load(); n > 0 {
+			kinds = append(kinds, fmt.Sprintf("%v %d", e, n))
+		}
+	}
+	t.Logf("cut before: %s", strings.Join(kinds, ", "))
+	if n := int(check.points.Load()); n < points*9/10 {
+		t.Errorf("reached %d points, want %d", n, points)
+	}
+	if n := int(check.again.Load()); n < points/5 {
+		t.Errorf("%d recoveries were cut, want %d", n, points/5)
+	}
+	if wet.load.moved.Load() == 0 && points > 100 {
+		t.Error("no extent was compacted")
+	}
+}
+
+// spread chooses points of all kinds: rare ones get as many as common ones, up to all of
+// them, and lie evenly among their kind.
+func spread(totals *[eventCount]atomic.Int64, points int) func(event, int) bool {
+	var quota, total [eventCount]int
+	for e := range total {
+		total[e] = int(totals[e].Load())
+	}
+	for left := points; left > 0; {
+		given := 0
+		for e := range total {
+			if left > given && quota[e] < total[e] {
+				quota[e]++
+				given++
+			}
+		}
+		if given == 0 {
+			break
+		}
+		left -= given
+	}
+	return func(e event, i int) bool {
+		return total[e] > 0 && i < total[e] && i*quota[e]/total[e] != (i+1)*quota[e]/total[e]
+	}
+}
+
+// checker looks at cuts beside the workload.
+type checker struct {
+	t      testing.TB
+	slots  chan struct{}
+	wg     sync.WaitGroup
+	mu     sync.Mutex
+	rng    *rand.Rand
+	span   atomic.Int64 // events of a usual recovery
+	kinds  [eventCount]atomic.Int64
+	points atomic.Int64
+	again  atomic.Int64
+	opened atomic.Int64 // ns
+}
+
+func newChecker(t testing.TB, seed uint64) *checker {
+	c := &checker{t: t, slots: make(chan struct{}, 2*runtime.GOMAXPROCS(0)), rng: rand.New(rand.NewPCG(seed, 3))}
+	c.span.Store(20)
+	return c
+}
+
+func (k *checker) later(c cut) {
+	n := k.points.Add(1)
+	k.kinds[c.event].Add(1)
+	k.mu.Lock()
+	sub := rand.New(rand.NewPCG(k.rng.Uint64(), uint64(c.index)))
+	k.mu.Unlock()
+	k.slots <- struct{}{}
+	k.wg.Go(func() {
+		defer func() { <-k.slots }()
+		defer func() {
+			if p := recover(); p != nil {
+				k.t.Errorf("%v: panic: %v", c, p)
+			}
+		}()
+		if err := k.check(c, sub, n%3 == 0); err != nil {
+			k.t.Errorf("%v: %v", c, err)
+		}
+	})
+}
+
+func (k *checker) wait() { k.wg.Wait() }
+
+func (k *checker) meanOpen() int64 { return k.opened.Load() / max(k.points.Load(), 1) / 1e6 }
+
+// check recovers from a cut; with twice the recovery is cut as well, at a random event.
+func (k *checker) check(c cut, rng *rand.Rand, twice bool) error {
+	at := -1
+	if twice {
+		at = rng.IntN(int(k.span.Load()))
+	}
+	second, err := recoverFrom(c, rng, at, k)
+	if err != nil || second == nil {
+		return err
+	}
+	k.again.Add(1)
+	if _, err := recoverFrom(*second, rng, -1, k); err != nil {
+		return fmt.Errorf("and after the %v: %w", second, err)
+	}
+	return nil
+}
+
+// recoverFrom opens what a cut left and checks it. With at >= 0 it also returns the disk
+// as it is when the power fails at that event of the opening.
+func recoverFrom(c cut, rng *rand.Rand, at int, k *checker) (second *cut, err error) {
+	var events atomic.Int64
+	var opening atomic.Bool
+	var mu sync.Mutex
+	fs := &tapFS{FS: c.disk, before: func(e event, path string) error {
+		if !opening.Load() || !changesDisk(c.disk, e, path) {
+			return nil
+		}
+		if i := int(events.Add(1)) - 1; i == at {
+			mu.Lock()
+			defer mu.Unlock()
+			level := levels[rng.IntN(len(levels))]
+			disk := c.disk.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: level, RNG: rng})
+			second = &cut{disk: disk, promise: c.promise, sec: c.sec, event: e, path: path, index: i, level: level}
+		}
+		return nil
+	}}
+	opening.Store(true)
+	began := time.Now().UnixNano()
+	o := c.sec.options(fs)
+	o.NoCreate = true
+	st, err := store.Open(ctx, o)
+	k.opened.Add(time.Now().UnixNano() - began)
+	opening.Store(false)
+	if err != nil {
+		return nil, fmt.Errorf("reopening: %w", err)
+	}
+	k.span.Store(max(events.Load(), 1))
+	err = afterRecovery(st, c.promise)
+	if cerr := st.Close(); err == nil && cerr != nil {
+		err = fmt.Errorf("closing: %w", cerr)
+	}
+	if n := fs.open.Load(); err == nil && n != 0 {
+		err = fmt.Errorf("%d files are open after the close: %v", n, fs.leaked())
+	}
+	mu.Lock()
+	defer mu.Unlock()
+	return second, err
+}
+
+// afterRecovery checks the promise, and that the store goes on: it takes a write and
+// collects garbage without losing anything.
+func afterRecovery(st *store.Store, p promise) error {
+	if err := p.kept(st); err != nil {
+		return err
+	}
+	const after = string(box) + "/after"
+	data := []byte("the cut")
+	if err := put(st, "after", data); err != nil {
+		return err
+	}
+	for range 2 {
+		if _, err := st.Objects.Collect(ctx); err != nil {
+			return err
+		}
+	}
+	if _, err := st.Blobs.Collect(ctx, 1_000); err != nil {
+		return err
+	}
+	q := promise{acked: map[string]value{after: {data: data}}, during: p.during}
+	for k, v := range p.acked {
+		q.acked[k] = v
+	}
+	return q.kept(st)
+}
+
+// TestCreationSurvivesPowerCut cuts the power at every event of the first start: the
+// next start begins again or finishes, and never refuses.
+func TestCreationSurvivesPowerCut(t *testing.T) {
+	t.Parallel()
+	n := openingCuts(t, func() (*vfs.MemFS, func(vfs.FS) (*store.Store, error)) {
+		sec := newSecrets()
+		return vfs.NewCrashableMem(), func(fs vfs.FS) (*store.Store, error) { return open(fs, sec) }
+	}, func(*testing.T, *store.Store) {})
+	t.Logf("%d cuts while a store was made", n)
+	if n < 20 {
+		t.Errorf("creation changes the disk only %d times", n)
+	}
+}
+
+// openingCuts opens a disk once, cuts at events of it with every level, and opens each
+// of the results again. It returns the number of cuts.
+func openingCuts(t *testing.T, prepare func() (*vfs.MemFS, func(vfs.FS) (*store.Store, error)), check func(*testing.T, *store.Store)) int {
+	t.Helper()
+	disk, opener := prepare()
+	var cuts []cut
+	var mu sync.Mutex
+	rng := rand.New(rand.NewPCG(newSeed(t), 7))
+	every := sized(6, 1, 1)
+	i := 0
+	fs := &tapFS{FS: disk, before: func(e event, path string) error {
+		if !changesDisk(disk, e, path) {
+			return nil
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		if i++; i%every != 0 {
+			return nil
+		}
+		for _, level := range levels {
+			clone := disk.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: level, RNG: rng})
+			cuts = append(cuts, cut{disk: clone, event: e, path: path, index: i, level: level})
+		}
+		return nil
+	}}
+	st, err := opener(fs)
+	if err != nil {
+		t.Fatal(err)
 	}
 	if err := st.Close(); err != nil {
 		t.Fatal(err)
 	}
-	return int(count.Load())
-}
-
-// TestCreationSurvivesPowerCut cuts the power at every sync of the first start: the next
-// start begins again or finishes, and never refuses.
-func TestCreationSurvivesPowerCut(t *testing.T) {
-	t.Parallel()
-	for _, percent := range []int{0, 50, 100} {
-		for i, more := 0, true; more; i++ {
-			disk, sec := vfs.NewCrashableMem(), newSecrets()
-			rng := rand.New(rand.NewPCG(uint64(i), 7))
-			var cut *vfs.MemFS
-			var count atomic.Int64
-			fs := &syncFS{FS: disk, hook: func() {
-				if int(count.Add(1))-1 == i {
-					cut = disk.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: percent, RNG: rng})
-				}
-			}}
-			st := mustOpen(t, fs, sec)
-			if err := st.Close(); err != nil {
-				t.Fatal(err)
+	mu.Lock()
+	defer mu.Unlock()
+	for _, c := range cuts {
+		again, err := opener(c.disk)
+		if err != nil {
+			what := "failed"
+			if fault.Is(err, fault.Rollback) {
+				what = "refused"
 			}
-			if more = cut != nil; !more {
-				if i < 5 {
-					t.Fatalf("creation syncs only %d times", i)
-				}
-				break
-			}
-			again, err := open(cut, sec)
-			if err != nil {
-				if fault.Is(err, fault.Rollback) {
-					t.Errorf("sync %d, %d%%: refused: %v", i, percent, err)
-				} else {
-					t.Errorf("sync %d, %d%%: %v", i, percent, err)
-				}
-				continue
-			}
-			if err := again.Close(); err != nil {
-				t.Errorf("sync %d: closing: %v", i, err)
-			}
+			t.Errorf("%v: %s: %v", c, what, err)
+			continue
+		}
+		check(t, again)
+		if err := again.Close(); err != nil {
+			t.Errorf("%v: closing: %v", c, err)
 		}
 	}
+	return len(cuts)
 }

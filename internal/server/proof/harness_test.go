@@ -153,10 +153,12 @@ func get(st *store.Store, name string) (data []byte, m blob.Metadata, err error)
 }
 
 // names lists all blobs of the container.
-func names(st *store.Store) (list []string, err error) {
+func names(st *store.Store) ([]string, error) { return namesIn(st, box) }
+
+func namesIn(st *store.Store, c name.Container) (list []string, err error) {
 	var o blob.ListBlobsOptions
 	for {
-		page, err := st.Blobs.List(ctx, owner, account, box, o)
+		page, err := st.Blobs.List(ctx, owner, account, c, o)
 		if err != nil {
 			return nil, err
 		}
