@@ -58,6 +58,9 @@ const (
 	IRK = cfks.IRK
 )
 
+// CPK is the protector of contents under customer-provided keys.
+var CPK = cfks.CPK
+
 // NewID draws a new ID.
 func NewID() ID { return cfks.NewID() }
 

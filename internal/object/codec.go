@@ -28,7 +28,7 @@ const (
 )
 
 const (
-	cpkWrapSize = 32 + 32 + keywrap.WrapSize
+	cpkWrapSize = keywrap.CustomerWrapSize
 	maxDEKs     = 255
 )
 

@@ -26,6 +26,8 @@ type dataKey struct {
 	prot  keys.Protector
 	key   secret.Key
 	users atomic.Int32
+
+	customer *CustomerKey // with protector CPK: what wraps the key
 }
 
 // ID names the key: it is in every chunk reference.
@@ -66,7 +68,7 @@ func (s *Store) NewDEK(owner keys.ID, p keys.Protector) (*DEK, error) {
 // its protector may not be used.
 func (s *Store) OpenDEK(ctx context.Context, owner keys.ID, e DEKEntry) (*DEK, error) {
 	if e.Form != FormWrap {
-		return nil, fault.New("object.OpenDEK", "", fault.NotAllowed, errors.New("customer-provided keys are not served yet"))
+		return nil, fault.New("object.OpenDEK", "", fault.UsesCustomerSpecifiedEncryption, nil)
 	}
 	v, kek, err := s.ring.KEKByRef(e.Protector, e.Kref())
 	if err != nil {
@@ -106,6 +108,9 @@ func wrapAAD(owner keys.ID, v keys.Version, p keys.Protector, dek keys.ID) []byt
 // Wrap wraps d for its row, under the version that the protector row names in this
 // transaction. The wrap was opened again before Wrap returns.
 func (tx *Tx) Wrap(d *DEK) (DEKEntry, error) {
+	if d.prot.Kind == keys.ProtectCPK {
+		return tx.s.wrapCustomer(d)
+	}
 	pr, err := tx.protector(d.prot)
 	if err != nil {
 		return DEKEntry{}, err

@@ -33,7 +33,7 @@ type Layer struct{ What, Algorithm, Key string }
 type KeyUse struct {
 	DEK       keys.ID
 	Protector keys.Protector
-	Managed   string // "service" or "customer"
+	Managed   string // "service", "customer", or for CPK who brings the key
 	Chain     keys.ID
 	Version   uint64
 	Kref      keys.ID
@@ -110,6 +110,10 @@ func (s *Store) Describe(ctx context.Context, r *Row) (Protection, error) {
 		}
 		if info, ok := s.ring.Protector(e.Protector); ok {
 			u.Managed = info.Managed
+		}
+		if e.Form == FormCPK {
+			u.Managed = "customer, with each request"
+			u.Algorithm = "salt, verifier and WRAP-1 under a key derived from the customer's by HKDF-SHA-256"
 		}
 		if v, ok := versions[u.Kref]; ok {
 			u.Chain, u.Version, u.State, u.Created = v.Chain, v.Number, v.State.String(), v.Created

@@ -31,7 +31,7 @@ func (s *Store) OpenMeta(ctx context.Context, r *Row) ([]byte, error) {
 	if len(r.DEKs) == 0 || r.DEKs[0].ID != p.Keyref || r.DEKs[0].Protector != p.Protector {
 		return nil, fault.New("object.OpenMeta", "", fault.Corrupt, errors.New("metadata under a foreign data key"))
 	}
-	d, err := s.OpenDEK(ctx, r.Owner, r.DEKs[0])
+	d, err := s.openEntry(ctx, r, r.DEKs[0])
 	if err != nil {
 		return nil, err
 	}

@@ -200,7 +200,7 @@ func (r *Reader) dek(id keys.ID) (*DEK, error) {
 	if !ok {
 		return nil, fault.New("object.Read", "", fault.Corrupt, errors.New("reference under a data key that the row does not hold"))
 	}
-	d, err := r.s.OpenDEK(r.ctx, r.row.Owner, e)
+	d, err := r.s.openEntry(r.ctx, r.row, e)
 	if err != nil {
 		return nil, err
 	}

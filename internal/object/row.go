@@ -78,6 +78,8 @@ type Row struct {
 	mapped mapping    // content, when it is in map rows
 	chunk  *chunkInfo // in table chunk
 
+	customer *CustomerKey // for a reader of this row
+
 	system keys.ID         // SYSK version that SYS was under
 	origin string          // key in meta that the row was read from
 	wraps  map[wrapID]bool // wraps that it held then

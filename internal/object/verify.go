@@ -306,9 +306,8 @@ func (v *verifier) verify(t Table, key []byte, rd *Reader) error {
 	if err == nil {
 		_, err = v.s.OpenMeta(rd.ctx, rd.row)
 	}
-	if fault.Is(err, fault.KeyGone) {
-		v.rep.Locked++
-		return nil
+	if locked(err) {
+		return v.locked(t, key, rd)
 	}
 	if err := v.chunkError(t, key, keys.ID{}, err); err != nil {
 		return err
@@ -322,9 +321,8 @@ func (v *verifier) verify(t Table, key []byte, rd *Reader) error {
 		for _, sp := range rd.queue {
 			rd.off += sp.hi - sp.lo
 			err := v.chunk(rd, sp)
-			if fault.Is(err, fault.KeyGone) {
-				v.rep.Locked++
-				return nil
+			if locked(err) {
+				return v.locked(t, key, rd)
 			}
 			if err := v.chunkError(t, key, sp.ref.Chunk, err); err != nil {
 				return err
@@ -333,6 +331,52 @@ func (v *verifier) verify(t Table, key []byte, rd *Reader) error {
 		rd.queue = nil
 	}
 	return nil
+}
+
+// locked reports whether err says that a content cannot be opened now and is not damaged:
+// its protector is suspended, or only its customer has the key.
+func locked(err error) bool {
+	return fault.Is(err, fault.KeyGone) || fault.Is(err, fault.UsesCustomerSpecifiedEncryption)
+}
+
+// locked counts a content whose data keys do not open now, and compares the checksums of
+// its chunks: that needs no key.
+func (v *verifier) locked(t Table, key []byte, rd *Reader) error {
+	v.rep.Locked++
+	for rd.off < rd.end {
+		if len(rd.queue) == 0 {
+			if err := rd.fill(); err != nil {
+				return v.chunkError(t, key, keys.ID{}, err)
+			}
+		}
+		for _, sp := range rd.queue {
+			rd.off += sp.hi - sp.lo
+			if err := v.chunkSum(rd, t, key, sp.ref.Chunk); err != nil {
+				return err
+			}
+		}
+		rd.queue = nil
+	}
+	return nil
+}
+
+// chunkSum compares the checksum of one chunk.
+func (v *verifier) chunkSum(rd *Reader, t Table, key []byte, chunk keys.ID) error {
+	return v.s.View(rd.ctx, func(tx *Tx) error {
+		row, err := tx.Get(Chunk, rd.row.Owner, chunkKey(rd.row.Owner, chunk))
+		if errors.Is(err, meta.ErrNotFound) {
+			v.damage(t, key, chunk, errors.New("object: a chunk of the content is missing"))
+			return nil
+		}
+		if err == nil {
+			err = v.s.checksum(row)
+		}
+		if errors.Is(err, errCRC) || errors.Is(err, extent.ErrNotFound) || fault.Is(err, fault.Corrupt) {
+			v.damage(t, key, chunk, err)
+			return nil
+		}
+		return err
+	})
 }
 
 // wrapsOpen opens every data key, those that no chunk needs included.
