@@ -45,6 +45,7 @@ type commands struct {
 	Recovery recoveryCmd `cmd:"" help:"Make a recovery kit and prove that it works."`
 	Account  accountCmd  `cmd:"" help:"Create, list and delete storage accounts; show and renew their keys."`
 	Doctor   doctorCmd   `cmd:"" help:"Show what could lose your data or your keys, and what to do about it."`
+	Cse      cseCmd      `cmd:"" help:"Encrypt and decrypt on the client, as the .NET, Java and Python SDKs do; migrate from version 1.0."`
 	Version  versionCmd  `cmd:"" help:"Show version and cryptographic module."`
 }
 
@@ -111,6 +112,9 @@ func (a *app) report(err error) int {
 		return int(code)
 	}
 	hint := server.Hint(err)
+	if h := cseHint(err); h != "" {
+		hint = h
+	}
 	if errors.Is(err, context.Canceled) {
 		hint = "it was interrupted; run it again"
 	}
