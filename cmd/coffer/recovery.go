@@ -11,8 +11,9 @@ import (
 )
 
 type recoveryCmd struct {
-	Create recoveryCreateCmd `cmd:"" help:"Make a recovery kit: it opens both roots when the key files are lost."`
-	Prove  recoveryProveCmd  `cmd:"" help:"Give the kit back and open the roots with it."`
+	Create  recoveryCreateCmd  `cmd:"" help:"Make a recovery kit: it opens both roots when the key files are lost."`
+	Prove   recoveryProveCmd   `cmd:"" help:"Give the kit back and open the roots with it."`
+	Restore recoveryRestoreCmd `cmd:"" help:"Make new key files with the kit, for a store whose key files are lost."`
 }
 
 type recoveryCreateCmd struct {
@@ -84,7 +85,7 @@ type recoveryProveCmd struct {
 }
 
 func (c *recoveryProveCmd) Run(a *app) error {
-	given, err := c.shares(a)
+	given, err := giveShares(a, c.Kit)
 	if err != nil {
 		return err
 	}
@@ -101,14 +102,42 @@ func (c *recoveryProveCmd) Run(a *app) error {
 	return nil
 }
 
-func (c *recoveryProveCmd) shares(a *app) ([]string, error) {
-	if len(c.Kit) == 0 {
+type recoveryRestoreCmd struct {
+	storeFlags
+	Kit []string `help:"File with shares of the kit; may be repeated. Without it shares are read from stdin, one a line." placeholder:"FILE"`
+}
+
+func (c *recoveryRestoreCmd) Run(a *app) error {
+	a.json = c.JSON
+	cfg, err := c.config()
+	if err != nil {
+		return err
+	}
+	given, err := giveShares(a, c.Kit)
+	if err != nil {
+		return err
+	}
+	got, err := server.RecoverKeys(a.ctx, cfg, given)
+	if err != nil {
+		return err
+	}
+	if a.json {
+		a.printJSON(got)
+		return nil
+	}
+	fmt.Fprintf(a.stdout, "new key files open the store; the old ones no longer do:\n  %s\n  %s\n", got.UnsealKey, got.InfraKey)
+	return nil
+}
+
+// giveShares reads shares from files, or from the person who runs the command.
+func giveShares(a *app, files []string) ([]string, error) {
+	if len(files) == 0 {
 		if f, ok := a.stdin.(*os.File); ok && isTerminal(f) {
 			fmt.Fprintln(a.stderr, "type the shares of the kit, one a line; an empty line ends")
 		}
 		return readShares(a.stdin)
 	}
-	return readKit(c.Kit)
+	return readKit(files)
 }
 
 // readKit reads the shares in all files.

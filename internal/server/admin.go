@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/coffer-storage/coffer/internal/audit"
 	"github.com/coffer-storage/coffer/internal/fault"
 	"github.com/coffer-storage/coffer/internal/server/control"
 )
@@ -37,6 +38,7 @@ func op[A, R any](name string, f func(*Server, context.Context, A, func(Progress
 					return nil, fault.New("server."+name, "", fault.InvalidInput, err)
 				}
 			}
+			ctx = audit.WithBy(ctx, audit.Origin{Actor: operator})
 			return f(s, ctx, args, func(p Progress) { progress(p) })
 		}
 	}}
@@ -70,6 +72,9 @@ func (s *Server) find(name string) control.Func {
 	}
 	return nil
 }
+
+// operator is who the trail names for operations: the owner of the data directory.
+const operator = "operator"
 
 // Nothing is the argument or the result of an operation that has none.
 type Nothing struct{}

@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/hex"
 	"errors"
+	"os"
+	"path/filepath"
 	"time"
 
 	"github.com/coffer-storage/coffer/internal/audit"
@@ -15,9 +17,12 @@ import (
 
 // Operations that doctor looks for in the trail.
 const (
-	auditBackup  = "backup.create"
-	auditRestore = "backup.restore"
-	auditDrill   = "keys.drill"
+	auditBackup   = "backup.create"
+	auditRestore  = "backup.restore"
+	auditDrill    = "keys.drill"
+	auditRecover  = "recovery.restore"
+	auditExpose   = "serve.accept-data-loss"
+	auditRollback = "serve.accept-rollback"
 )
 
 // BackupFunc is an operation on a backup set that needs no opened store.
@@ -57,7 +62,7 @@ func withHintFor(err error, by map[fault.Kind]string) error {
 }
 
 func (s *Server) record(op, outcome string) audit.Record {
-	return audit.Record{Actor: "operator", Operation: op, Outcome: outcome}
+	return audit.Record{Actor: operator, Operation: op, Outcome: outcome}
 }
 
 func bytesProgress(progress func(Progress)) backup.Progress {
@@ -132,6 +137,36 @@ func RestoreBackup(ctx context.Context, cfg Config, dir string, kit []string, pr
 	return backupReport(cfg.Data, r, begin), nil
 }
 
+// RecoverKeys makes new key files for the store in cfg.Data, whose old ones are lost,
+// with a recovery kit. No server may run on it.
+func RecoverKeys(ctx context.Context, cfg Config, kit []string) (RecoveryReport, error) {
+	if _, err := os.Stat(filepath.Join(cfg.Data, "keystore.A")); err != nil {
+		return RecoveryReport{}, fault.New("server.RecoverKeys", cfg.Data, fault.ResourceNotFound, errors.New("there is no store in this directory"))
+	}
+	places, err := cfg.prepare()
+	if err != nil {
+		return RecoveryReport{}, err
+	}
+	if err := store.Rekey(ctx, cfg.Data, cfg.opener(places, kit)); err != nil {
+		return RecoveryReport{}, withHintFor(err, map[fault.Kind]string{
+			fault.InvalidInput: "check the shares for typing errors and that they belong to this store",
+			fault.KeyStore:     "check the shares for typing errors and that they belong to this store",
+		})
+	}
+	// The new files must open it, and the trail must say so.
+	s, err := store.Open(ctx, store.Options{
+		Dir: cfg.Data, Dev: cfg.Dev, NoCreate: true, Service: places.service, Infra: places.infra, Now: cfg.Now, Logger: cfg.Logger,
+	})
+	if err != nil {
+		return RecoveryReport{}, err
+	}
+	err = s.Audit.Before(ctx, audit.Record{Actor: operator, Operation: auditRecover, Outcome: audit.OK})
+	id := keys.ID(s.Ring.StoreID())
+	r := RecoveryReport{Store: id.String(), Slots: slotReports(s.Ring.Slots())}
+	r.UnsealKey, r.InfraKey = places.where(id)
+	return r, errors.Join(err, s.Close())
+}
+
 // finishRestore opens the store once: new key files if the old ones are gone, the record
 // of the restore, and no mark that says what the restored data do not name.
 func (c *Config) finishRestore(ctx context.Context, places keyPlaces, kit []string) error {
@@ -146,7 +181,7 @@ func (c *Config) finishRestore(ctx context.Context, places keyPlaces, kit []stri
 	if err != nil {
 		return err
 	}
-	err = s.Audit.Before(ctx, audit.Record{Actor: "operator", Operation: auditRestore, Outcome: audit.OK})
+	err = s.Audit.Before(ctx, audit.Record{Actor: operator, Operation: auditRestore, Outcome: audit.OK})
 	if err == nil {
 		err = s.Ring.ClearUnreferenced(ctx)
 	}

@@ -235,6 +235,9 @@ type RecoveryReport struct {
 	Pin    string    `json:"pin,omitempty"`
 	Shares []string  `json:"shares,omitempty"`
 	Slots  []KeySlot `json:"slots"`
+
+	UnsealKey string `json:"unseal_key,omitempty"` // restore: the new key files
+	InfraKey  string `json:"infra_key,omitempty"`
 }
 
 // AccountArgs names an account and what to do with it.

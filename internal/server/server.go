@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"github.com/coffer-storage/coffer/internal/account"
+	"github.com/coffer-storage/coffer/internal/audit"
 	"github.com/coffer-storage/coffer/internal/fault"
 	"github.com/coffer-storage/coffer/internal/name"
 	"github.com/coffer-storage/coffer/internal/server/certs"
@@ -80,6 +81,11 @@ func (s *Server) open(ctx context.Context) error {
 	if err := s.checkExposure(ctx); err != nil {
 		return err
 	}
+	if s.cfg.AcceptRollback {
+		if err := s.store.Audit.Before(ctx, s.record(auditRollback, audit.OK)); err != nil {
+			return err
+		}
+	}
 	if err := s.openTLS(); err != nil {
 		return err
 	}
@@ -136,6 +142,9 @@ func (s *Server) checkExposure(ctx context.Context) error {
 			return withHint(fault.New(op, s.cfg.Host, fault.NotAllowed,
 				errors.New("no recovery kit of this store was proved, and the address is not loopback")),
 				"make one with: coffer recovery create, then coffer recovery prove; or accept the loss with --accept-data-loss")
+		}
+		if err := s.store.Audit.Before(ctx, s.record(auditExpose, audit.OK)); err != nil {
+			return err
 		}
 		s.notices = append(s.notices, "no recovery kit was proved: when the key files are lost, the data are (--accept-data-loss)")
 	}

@@ -155,7 +155,7 @@ var contents = map[string][]byte{
 	"/box/empty":  {},
 	"/box/small":  bytes.Repeat([]byte("small"), 100),
 	"/box/middle": bytes.Repeat([]byte("middle"), 20_000),
-	"/box/large":  bytes.Repeat([]byte("large one"), 300_000),
+	"/box/large":  bytes.Repeat([]byte("large one"), 130_000),
 }
 
 func (r *running) fill() {

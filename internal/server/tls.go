@@ -97,8 +97,8 @@ func (s *Server) loadAuthority() (*certs.Authority, error) {
 	return a, nil
 }
 
-// makeAuthority makes a new CA. The key goes first: a certificate alone is then the
-// sign of a crash in between, and both are made again.
+// makeAuthority makes a new CA. The certificate goes first: without the key beside it,
+// which is what a crash in between leaves, both are made again.
 func (s *Server) makeAuthority() (*certs.Authority, error) {
 	id := s.store.Ring.StoreID()
 	a, err := certs.NewAuthority(fmt.Sprintf("%x", id[:4]), s.now())

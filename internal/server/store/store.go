@@ -258,6 +258,7 @@ func (s *Store) openAudit(o *Options) error {
 // here on HEAD follows every change of the key store.
 func (s *Store) finishKeys(ctx context.Context) error {
 	s.Ring.OnSwap(s.Meta.AfterSwap)
+	s.Ring.SetUsage(func(kref keys.ID) uint64 { return s.Meta.FS().Usage(kref) })
 	// A copy that cannot be repaired is no reason to refuse: doctor shows it.
 	_ = s.Ring.Repair(ctx)
 	if !s.Ring.Initialized() {
