@@ -143,7 +143,7 @@ func TestNoncesOfAStore(t *testing.T) {
 	fs, sec := vfs.NewMem(), newSecrets()
 	st := mustOpen(t, fs, sec)
 	for i := range sized(10, 40, 400) {
-		if err := put(st, fmt.Sprint("b", i), content(fmt.Sprint(i), i%40*i%40*100)); err != nil {
+		if err := put(st, fmt.Sprint("b", i), content(fmt.Sprint(i), i%40*4_000)); err != nil {
 			t.Fatal(err)
 		}
 		if i%10 == 0 {
