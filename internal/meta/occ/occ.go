@@ -95,9 +95,6 @@ func (e *Engine) Failed() error {
 	return nil
 }
 
-// Failing is closed by Fail.
-func (e *Engine) Failing() <-chan struct{} { return e.failed }
-
 // Sequence is the number of the last commit.
 func (e *Engine) Sequence() uint64 { return e.seq.Load() }
 

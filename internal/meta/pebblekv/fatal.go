@@ -29,6 +29,7 @@ func (s *Store) latch(cause error) {
 	if !s.latched.CompareAndSwap(nil, &cause) {
 		return
 	}
+	close(s.failing)
 	if e := s.engineUp.Load(); e != nil {
 		e.Fail(cause)
 	}
@@ -73,6 +74,19 @@ func (s *Store) guard(f func() error) (err error) {
 		err = fmt.Errorf("%w: %w", meta.ErrFailed, cause)
 	}()
 	return f()
+}
+
+// unlessFailing is guard for calls that wait for goroutines of the engine: once one of
+// those was stopped for ever, it does not wait.
+func (s *Store) unlessFailing(f func() error) error {
+	done := make(chan error, 1)
+	go func() { done <- s.guard(f) }()
+	select {
+	case err := <-done:
+		return err
+	case <-s.failing:
+		return fmt.Errorf("%w: %w", meta.ErrFailed, s.Latched())
+	}
 }
 
 // guardName is how guard looks in a stack.

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/google/go-cmp/cmp"
 
 	"github.com/coffer-storage/coffer/internal/crypt/crypttest"
 	"github.com/coffer-storage/coffer/internal/meta"
@@ -232,6 +233,48 @@ func workUntilBroken(t *testing.T, b *broken) (acked int) {
 	}
 	_ = b.store.Close()
 	return acked
+}
+
+// TestFaultsWhileOpening lets the k-th operation of a start fail: an error comes back,
+// the process goes on, and the next start finds everything.
+func TestFaultsWhileOpening(t *testing.T) {
+	h := makeHistory(t)
+	for name, im := range map[string]image{"running": h.newer, "stopped": h.clean} {
+		failed := 0
+		for k := 1; ; k++ {
+			disk := im.disk(t)
+			var n atomic.Int64
+			fs := &hookFS{FS: disk, fail: func(op, p string) error {
+				if n.Add(1) == int64(k) {
+					return errBoom
+				}
+				return nil
+			}}
+			o := options(t, fs)
+			o.OnFatal = func(error) {} // a goroutine of the engine was stopped
+			s, err := pebblekv.Open(t.Context(), o)
+			if err == nil {
+				_ = s.Close()
+			} else {
+				failed++
+				if !errors.Is(err, errBoom) && !strings.Contains(err.Error(), errBoom.Error()) {
+					t.Errorf("%s, operation %d: Open = %v", name, k, err)
+				}
+			}
+			again := open(t, disk.CrashClone(vfs.CrashCloneCfg{}), nil)
+			got, err := rows(t, again)
+			if err != nil || !cmp.Equal(got, all5) {
+				t.Errorf("%s, operation %d: rows = %v, %v", name, k, got, err)
+			}
+			must(t, again.Close())
+			if n.Load() < int64(k) {
+				break
+			}
+		}
+		if failed < 5 {
+			t.Errorf("%s: only %d failures", name, failed)
+		}
+	}
 }
 
 // TestExit: without OnFatal the process ends with code 3 and says why.

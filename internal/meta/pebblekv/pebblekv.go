@@ -77,6 +77,7 @@ type Store struct {
 
 	commits, conflicts, torn atomic.Uint64
 	latched                  atomic.Pointer[error]
+	failing                  chan struct{} // closed by latch
 	opening                  atomic.Bool
 	engineUp                 atomic.Pointer[occ.Engine] // for latch, which may come before Open ends
 }
@@ -119,10 +120,11 @@ func newStore(o Options) *Store {
 	if o.OnFatal == nil {
 		o.OnFatal = exit
 	}
-	s := &Store{opts: o, log: o.Logger}
+	s := &Store{opts: o, log: o.Logger, failing: make(chan struct{})}
 	s.fs = sealedfs.New(o.FS, o.Dir, o.Keys, sealedfs.Options{
 		Logger:   o.Logger,
 		Fatal:    s.latch,
+		Opening:  func() bool { return s.opening.Load() && underGuard() },
 		TornTail: s.onTornTail,
 	})
 	s.space = newSpace(s.fs, &s.opts)
@@ -164,7 +166,7 @@ func (s *Store) prepare() error {
 
 // openDB opens Pebble and finds out the number of the last commit.
 func (s *Store) openDB() error {
-	err := s.guard(func() (err error) {
+	err := s.unlessFailing(func() (err error) {
 		s.db, err = pebble.Open(s.fs.LSM(), s.pebbleOptions())
 		return err
 	})
@@ -175,7 +177,7 @@ func (s *Store) openDB() error {
 		s.opening.Store(false)
 		return nil
 	}
-	err = s.guard(func() error {
+	err = s.unlessFailing(func() error {
 		// A record for the log alone takes no number, but is told the next one.
 		b := s.db.NewBatch()
 		defer b.Close()
@@ -188,8 +190,8 @@ func (s *Store) openDB() error {
 		s.seq = uint64(b.SeqNum()) - 1
 		return s.fs.Started()
 	})
-	if err != nil {
-		_ = s.guard(s.db.Close)
+	if err != nil && s.Latched() == nil {
+		_ = s.unlessFailing(s.db.Close)
 	}
 	s.opening.Store(false)
 	return err
@@ -246,15 +248,8 @@ func (s *Store) Close() error {
 	if s.Latched() != nil {
 		return meta.ErrFailed
 	}
-	closed := make(chan error, 1)
-	go func() { closed <- s.guard(s.db.Close) }()
-	select {
-	case err := <-closed:
-		if err != nil || s.opts.ReadOnly {
-			return err
-		}
-		return s.fs.Stopped()
-	case <-s.engine.Failing(): // the engine waits for what has stopped for ever
-		return meta.ErrFailed
+	if err := s.unlessFailing(s.db.Close); err != nil || s.opts.ReadOnly {
+		return err
 	}
+	return s.fs.Stopped()
 }

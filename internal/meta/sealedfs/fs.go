@@ -82,7 +82,7 @@ func (f *FS) create(path string, n name, category vfs.DiskWriteCategory) (vfs.Fi
 	f.noteCreated(path, n, w)
 	if f.isLog(path, n) {
 		w.onSync = func() { f.logSyncs.Add(1) }
-		w.onError = f.latch
+		w.onError = func(err error) { f.latch(err) }
 		return &logFile{w, f}, nil
 	}
 	return w, nil

@@ -158,6 +158,14 @@ var errHeadClosed = errors.New("sealedfs: HEAD says clean already")
 // writeHead writes the next HEAD. When the outcome is not known, nothing can be
 // promised any more: that is fatal.
 func (f *FS) writeHead(clean bool) error {
+	err := f.tryHead(clean)
+	if errors.Is(err, errUncertain) && !errors.Is(err, errFailed) {
+		return f.fatal(fmt.Errorf("write of HEAD: %w", err))
+	}
+	return err
+}
+
+func (f *FS) tryHead(clean bool) error {
 	f.headMu.Lock()
 	defer f.headMu.Unlock()
 	if err := f.usable(); err != nil {
@@ -173,9 +181,6 @@ func (f *FS) writeHead(clean bool) error {
 		return err
 	}
 	if err := WriteAtomic(f.lower, f.lower.PathJoin(f.dir, headName(h.Seq)), b); err != nil {
-		if errors.Is(err, errUncertain) {
-			return f.fatal(fmt.Errorf("write of HEAD: %w", err))
-		}
 		return err
 	}
 	f.head.seq = h.Seq
@@ -225,7 +230,7 @@ func (f *FS) AfterSwap() error { return f.writeHead(false) }
 // engine is closed already.
 func (f *FS) Stopped() error {
 	f.mu.Lock()
-	f.started = false // a failure is an error again: the next start finds clean 0
+	f.started, f.opts.Opening = false, nil // a failure is an error again: the next start finds clean 0
 	open := slices.Collect(maps.Values(f.writers))
 	f.mu.Unlock()
 	for _, w := range open {

@@ -52,6 +52,9 @@ type Options struct {
 	// after Started. It ends the process; should it return, the goroutine that met the
 	// failure stops for ever, or gets an error where that is safe. Default: panic.
 	Fatal func(error)
+	// Opening reports whether the calling goroutine is the one that opens the store:
+	// until then, errors can go back. nil: true until Started.
+	Opening func() bool
 	// TornTail is told of every append file that ended in a broken tail which was never
 	// synced: the normal mark of a power cut.
 	TornTail func(name string, lost int64)
@@ -79,6 +82,7 @@ type FS struct {
 	created map[string][]fileRef   // by directory: new names that no directory sync covers yet
 	used    map[[16]byte]*atomic.Uint64
 	failed  error
+	told    sync.Once
 	started bool // the engine is up: failures end the process
 
 	headMu sync.Mutex // one HEAD write at a time; taken before mu
@@ -118,32 +122,31 @@ func (f *FS) LSM() string { return f.lsm }
 var errFailed = errors.New("sealedfs: failed before")
 
 // latch makes every later call fail and tells Options.Fatal, which ends the process.
-func (f *FS) latch(cause error) {
+// It reports whether the error may go back, since nothing was started yet.
+func (f *FS) latch(cause error) (back bool) {
 	f.mu.Lock()
-	first := f.failed == nil
-	if first {
+	if f.failed == nil {
 		f.failed = errors.Join(errFailed, cause)
 	}
-	started := f.started
+	back = !f.started
 	f.mu.Unlock()
-	if !first || !started {
-		return
+	if back && (f.opts.Opening == nil || f.opts.Opening()) {
+		return true
 	}
-	if f.opts.Fatal == nil {
-		panic(cause)
-	}
-	f.opts.Fatal(cause)
+	f.told.Do(func() {
+		if f.opts.Fatal == nil {
+			panic(cause)
+		}
+		f.opts.Fatal(cause)
+	})
+	return false
 }
 
 // fatal is latch for calls whose failure the engine does not survive: it would panic
-// with its locks in a state that no recover mends. So there is no way back to it. While
-// the store is being opened, errors still go back.
+// with its locks in a state that no recover mends. So there is no way back to it,
+// except into the start.
 func (f *FS) fatal(cause error) error {
-	f.latch(cause)
-	f.mu.Lock()
-	started := f.started
-	f.mu.Unlock()
-	if started {
+	if !f.latch(cause) {
 		select {}
 	}
 	return cause
