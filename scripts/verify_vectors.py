@@ -158,6 +158,71 @@ def open_chunk(dek, dek_id, owner, chunk_id, lg, n, b):
     return out
 
 
+def open_file(vfsk, kref, cls, area, number, store, b):
+    """CFV1. Returns the plaintext and, of a log, how it ends."""
+    if len(b) < 104 or b[:6] != b"CFV1\x01\x01" or b[6] not in (1, 2) or b[7] not in (1, 2):
+        refuse("format")
+    if b[6] != cls or b[7] != area:
+        refuse("format")
+    if b[8:24] != kref:
+        refuse("keyref")
+    k = hkdf(vfsk, b[40:72], enc(b"coffer/vfs/v1", b[:72], uint(cls), uint(number), store), 72)
+    if not same(k[32:64], b[72:104]):
+        refuse("open")
+    if cls == 1:
+        return open_table(k[:32], b[104:]), None
+    return open_log(k[:32], k[64:], b)
+
+
+def open_table(key, b):
+    count = max(1, (len(b) + 4123) // 4124)
+    last = len(b) - (count - 1) * 4124
+    if last < 28 or (last == 28 and count > 1):
+        refuse("format")
+    out = b""
+    for i in range(count):
+        aad = enc(b"coffer/vfs/frame/v1", uint(i), uint(int(i == count - 1)))
+        out += gcm_open(key, aad, b[i * 4124 : (i + 1) * 4124])
+    return out
+
+
+def open_frame(key, marker, b, at):
+    """The frame at that place as (seq, synced, plaintext, end), or None."""
+    if b[at : at + 8] != marker or len(b) < at + 56:
+        return None
+    n, seq, synced = struct.unpack(">IQQ", b[at + 8 : at + 28])
+    end = at + 56 + n
+    if n > 1 << 20 or seq >= 1 << 32 or synced >= seq or len(b) < end:
+        return None
+    try:
+        p = gcm_open(key, enc(b"coffer/vfs/append/v1", b[at : at + 28]), b[at + 28 : end])
+    except Failure:
+        return None
+    return seq, synced, p, end
+
+
+def open_log(key, marker, b):
+    out, seq, synced, at = b"", 0, 0, 104
+    while True:
+        f = open_frame(key, marker, b, at)
+        if f is None or f[0] != seq + 1 or f[1] < synced:
+            break
+        seq, synced, p, at = f
+        out += p
+        if not p:
+            if at != len(b):
+                refuse("tail")
+            return out, (seq, synced, 1, 0)
+    # Nothing behind may say that the next frame was durable.
+    place = b.find(marker, at)
+    while place >= 0:
+        f = open_frame(key, marker, b, place)
+        if f is not None and f[0] > seq + 1 and f[1] >= seq + 1:
+            refuse("tail")
+        place = b.find(marker, place + 1)
+    return out, (seq, synced, 0, len(b) - at)
+
+
 # --- cases ------------------------------------------------------------------------
 
 
@@ -237,6 +302,17 @@ def run_chunk(c):
         equal(hashlib.sha256(got).digest(), c["plaintext-sha256"])
     else:
         equal(got, c["plaintext"])
+
+
+def run_file(c):
+    numbers = [int(c.text(n)) for n in ("class", "area", "number")]
+    got, end = open_file(c["vfsk"], c["vfsk-kref"], *numbers, c["store"], c["file"])
+    if c.has("plaintext-sha256"):
+        equal(hashlib.sha256(got).digest(), c["plaintext-sha256"])
+    else:
+        equal(got, c["plaintext"])
+    if end is not None and end != tuple(int(c.text(n)) for n in ("seq", "synced", "ended", "lost")):
+        raise AssertionError(f"ends with {end}")
 
 
 # --- key store --------------------------------------------------------------------
@@ -485,6 +561,7 @@ RUN = {
     "ROW": run_row,
     "FIELDS": run_fields,
     "CFC1": run_chunk,
+    "CFV1": run_file,
     "CFKS": run_cfks,
     "RECOVERY": run_recovery,
     "SHARES": run_shares,

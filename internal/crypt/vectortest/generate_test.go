@@ -21,7 +21,7 @@ type gen struct {
 
 // generate makes all vectors.
 func generate() map[string]Case {
-	g := &gen{rand.NewChaCha8([32]byte([]byte("coffer test vectors, version 1  "))), map[string]Case{}}
+	g := newGen("coffer test vectors, version 1")
 	g.enc()
 	g.hkdf()
 	g.seal()
@@ -32,7 +32,17 @@ func generate() map[string]Case {
 	g.rows()
 	g.fields()
 	g.chunks()
+	// What came later has a seed of its own, so that nothing above changes with it.
+	g.rng = newGen("coffer sealedfs vectors").rng
+	g.cfv1()
+	g.rng = newGen("coffer commitment vectors").rng
+	g.commitments()
 	return g.files
+}
+
+// newGen returns a generator of made-up bytes; seed has up to 32.
+func newGen(seed string) *gen {
+	return &gen{rand.NewChaCha8([32]byte([]byte(fmt.Sprintf("%-32s", seed)))), map[string]Case{}}
 }
 
 // bytes returns n made-up bytes.
@@ -119,7 +129,7 @@ func TestVectorsAreGenerated(t *testing.T) {
 	if good < 30 || bad < 120 {
 		t.Errorf("%d good and %d bad vectors, want at least 30 and 120", good, bad)
 	}
-	for _, dir := range []string{"enc", "keywrap", "segment", "envelope"} {
+	for _, dir := range []string{"enc", "keywrap", "segment", "envelope", "vfs"} {
 		names, _ := filepath.Glob(filepath.Join(Root(), dir, "*"))
 		for _, name := range names {
 			path := dir + "/" + strings.TrimSuffix(filepath.Base(name), ".txt")

@@ -4,21 +4,25 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"errors"
+	"fmt"
+	"io"
 	"testing"
 
 	"github.com/coffer-storage/coffer/internal/crypt/enc"
 	"github.com/coffer-storage/coffer/internal/crypt/envelope"
 	"github.com/coffer-storage/coffer/internal/crypt/keywrap"
 	"github.com/coffer-storage/coffer/internal/crypt/segment"
+	"github.com/coffer-storage/coffer/internal/crypt/vfsframe"
 	"github.com/coffer-storage/coffer/internal/secret"
 )
 
 // class names the class of an error.
 func class(err error) string {
 	for name, errs := range map[string][]error{
-		Format:   {keywrap.ErrFormat, segment.ErrFormat, envelope.ErrFormat},
-		Keyref:   {keywrap.ErrKeyref, envelope.ErrKeyref},
-		Open:     {keywrap.ErrOpen, segment.ErrOpen, envelope.ErrOpen},
+		Format:   {keywrap.ErrFormat, segment.ErrFormat, envelope.ErrFormat, vfsframe.ErrFormat},
+		Keyref:   {keywrap.ErrKeyref, envelope.ErrKeyref, errNoKey},
+		Open:     {keywrap.ErrOpen, segment.ErrOpen, envelope.ErrOpen, vfsframe.ErrOpen},
+		Tail:     {vfsframe.ErrTail},
 		Mismatch: {errMismatch},
 	} {
 		for _, e := range errs {
@@ -45,17 +49,18 @@ var openers = map[string]func(t *testing.T, c Case) ([]byte, error){
 	"ROW":     openRow,
 	"FIELDS":  openFields,
 	"CFC1":    openChunk,
+	"CFV1":    openFile,
 }
 
 // wants is the field that holds what should be inside.
 var wants = map[string]string{
 	"enc": "encoded", "HKDF": "okm", "SEAL-1": "plaintext", "WRAP-1": "key", "KCV": "kcv",
-	"VALUE-1": "plaintext", "INFRA-1": "inner", "ROW": "row", "FIELDS": "encoded", "CFC1": "plaintext",
+	"VALUE-1": "plaintext", "INFRA-1": "inner", "ROW": "row", "FIELDS": "encoded", "CFC1": "plaintext", "CFV1": "plaintext",
 }
 
 func TestVectors(t *testing.T) {
 	seen := map[string]int{}
-	for _, dir := range []string{"enc", "keywrap", "segment", "envelope"} {
+	for _, dir := range []string{"enc", "keywrap", "segment", "envelope", "vfs"} {
 		for _, c := range Load(t, dir) {
 			t.Run(dir+"/"+c.Name, func(t *testing.T) {
 				format := c.Text("format")
@@ -205,4 +210,59 @@ func readChunk(p segment.Params, n int64, chunk []byte) ([]byte, error) {
 		return nil, err
 	}
 	return out.Bytes(), nil
+}
+
+// errNoKey is what a ring answers that has no such VFSK.
+var errNoKey = errors.New(Keyref)
+
+// openFile reads a whole file of sealedfs.
+func openFile(t *testing.T, c Case) ([]byte, error) {
+	b := c.Bytes(t, "file")
+	id := vfsframe.ID{Kind: vfsframe.Table, Area: vfsframe.Area(c.Int(t, "area")), Number: c.Int(t, "number"), Store: c.ID(t, "store")}
+	if c.Int(t, "class") == 2 {
+		id.Kind = vfsframe.Log
+	}
+	codec, err := vfsframe.Open(b[:min(len(b), vfsframe.HeaderSize)], id, func(kref [16]byte) (secret.Key, error) {
+		if kref != c.ID(t, "vfsk-kref") {
+			return secret.Key{}, errNoKey
+		}
+		return secret.New(c.Bytes(t, "vfsk")), nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	if id.Kind == vfsframe.Log {
+		return readLog(t, c, codec, b)
+	}
+	r, err := codec.NewTableReader(bytes.NewReader(b), int64(len(b)))
+	if err != nil {
+		return nil, err
+	}
+	out := make([]byte, r.Size())
+	if _, err := r.ReadAt(out, 0); err != nil && err != io.EOF {
+		return nil, err
+	}
+	return out, nil
+}
+
+// readLog reads a class 2 file and compares how it ends with what the case says.
+func readLog(t *testing.T, c Case, codec *vfsframe.Codec, b []byte) ([]byte, error) {
+	s := codec.NewScanner(bytes.NewReader(b), int64(len(b)))
+	out := []byte{}
+	for {
+		p, err := s.Next()
+		if err == io.EOF {
+			break
+		}
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, p...)
+	}
+	tail := s.Tail()
+	got := fmt.Sprint(tail.Seq, tail.Synced, b2i(tail.Ended), tail.Lost)
+	if want := fmt.Sprint(c.Int(t, "seq"), c.Int(t, "synced"), c.Int(t, "ended"), c.Int(t, "lost")); got != want {
+		t.Errorf("ends with %s, want %s", got, want)
+	}
+	return out, nil
 }

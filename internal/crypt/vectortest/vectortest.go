@@ -28,6 +28,7 @@ const (
 	Format   = "format failure" // cannot be such an object, by form or length
 	Keyref   = "keyref failure" // names another key than the one given
 	Open     = "open failure"   // does not authenticate
+	Tail     = "tail failure"   // something in a log that was durable is damaged or gone
 	Mismatch = "mismatch"       // a check value of another key, chain or version
 )
 
