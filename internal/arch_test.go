@@ -52,6 +52,13 @@ var rules = []struct{ in, mayNotImport, except, because string }{
 		"server is the one place that names concrete drivers"},
 	{"...", "internal/keyprovider/localkey internal/keys/filestore", "internal/keyprovider/... internal/keys/filestore internal/server/...",
 		"server is the one place that names concrete drivers"},
+	{"...", "crypto/aes crypto/cipher golang.org/x/crypto/...", "internal/crypt/... cse/...",
+		"ciphers are for the crypt packages"},
+	{"...", "crypto/des crypto/rc4 crypto/dsa golang.org/x/crypto/chacha20poly1305 golang.org/x/crypto/scrypt golang.org/x/crypto/argon2", "",
+		"no other ciphers than those of the design"},
+	{"...", "crypto/md5", "internal/blob internal/wire/... cse/...", "MD5 is what protocols ask for: checksums of contents"},
+	{"...", "crypto/sha1", "cse/...", "SHA-1 is in the format of client-side encryption v1"},
+	{"...", "testing testing/...", "coffertest", "tests may not reach into programs, nor the other way"},
 	{"internal/account internal/blob internal/object internal/keys", "net/http net/http/...", "",
 		"services know the domain, not HTTP"},
 	{"...", "github.com/cockroachdb/pebble/v2 github.com/cockroachdb/pebble/v2/...", "internal/meta/... internal/extent/... internal/keys/filestore internal/server/...",
@@ -75,6 +82,20 @@ var mayUse = []string{
 // mayChooseNonces lists who may use GCM with nonces of its own, beside nobody.
 var mayChooseNonces = []string{
 	"cse/...", // the format of client-side encryption is Azure's and fixes the nonces
+}
+
+// mayPassNonces are the files that hand a nonce or an IV to a Seal.
+var mayPassNonces = []string{
+	"internal/crypt/internal/aead/aead.go", // passes on what it was given
+	"internal/crypt/envelope/infra.go",     // draws the IV of CBC in the line before
+	"internal/crypt/infraext/sectors.go",   // so does this
+}
+
+// modes are functions of crypto/cipher that take an IV, and who may call them.
+var modes = map[string]string{
+	"NewCTR": "", "NewOFB": "", "NewCFBEncrypter": "", "NewCFBDecrypter": "",
+	"NewCBCEncrypter": "internal/crypt/internal/cbchs cse/...",
+	"NewCBCDecrypter": "internal/crypt/internal/cbchs cse/...",
 }
 
 // buildTags that files may carry. There is none that leaves encryption out.
@@ -126,6 +147,19 @@ func TestRulesFire(t *testing.T) {
 		{"internal/crypt/x", "x.go", `import "crypto/cipher"` + "\n" + `var _, _ = cipher.NewGCM(nil)`, "NewGCM"},
 		{"internal/crypt/x", "x.go", `import c "crypto/cipher"` + "\n" + `var _, _ = c.NewGCMWithNonceSize(nil, 8)`, "NewGCM"},
 		{"internal/crypt/x", "x.go", `import "crypto/cipher"` + "\n" + `var _, _ = cipher.NewGCMWithRandomNonce(nil)`, ""},
+		{"internal/crypt/x", "x.go", `import "crypto/cipher"` + "\n" + `var _ = cipher.NewCTR(nil, nil)`, "NewCTR"},
+		{"internal/crypt/x", "x.go", `import "crypto/cipher"` + "\n" + `var _ = cipher.NewCBCEncrypter(nil, nil)`, "NewCBCEncrypter"},
+		{"internal/crypt/internal/cbchs", "x.go", `import "crypto/cipher"` + "\n" + `var _ = cipher.NewCBCEncrypter(nil, nil)`, ""},
+		{"internal/crypt/x", "x.go", `func f(a aead) { a.Seal(nil, nonce, nil, nil) }`, "nonce"},
+		{"internal/crypt/x", "x.go", `func f(a aead) { a.Seal(nil, nil, nil, nil) }`, ""},
+		{"internal/crypt/x", "x.go", `func f(a appender) { a.Seal(nil, p) }`, ""},
+		{"internal/object", "x.go", `import "crypto/aes"`, "ciphers"},
+		{"internal/keys", "x.go", `import "crypto/md5"`, "MD5"},
+		{"internal/blob", "x.go", `import "crypto/md5"`, ""},
+		{"internal/crypt/x", "x.go", `import "crypto/rc4"`, "no other ciphers"},
+		{"internal/server", "x.go", `import "testing/cryptotest"`, "tests"},
+		{"internal/server", "x_test.go", `import "crypto/rand"` + "\n" + `func f() { rand.Reader = nil }`, "rand.Reader"},
+		{"internal/server", "x.go", `import "crypto/rand"` + "\n" + `func f() { rand.Read(nil); _ = rand.Reader }`, ""},
 		{"internal/crypt/x", "x.go", "//go:build nocrypt", "build tag"},
 		{"internal/crypt/x", "x.go", "//go:build linux && !race", ""},
 		{"internal/crypt/x", "x_test.go", `import "time"`, ""},
@@ -149,6 +183,7 @@ func check(files []source) []string {
 			out = append(out, path.Join(f.dir, f.name)+": "+fmt.Sprintf(format, args...))
 		}
 		checkTags(f, report)
+		checkReader(f, report)
 		if f.test || suite(f.dir) {
 			continue
 		}
@@ -162,6 +197,7 @@ func check(files []source) []string {
 		}
 		checkLayer(f, report)
 		checkCalls(f, report)
+		checkNonces(f, report)
 	}
 	return out
 }
@@ -238,6 +274,64 @@ func checkCalls(f source, report func(string, ...any)) {
 		if x, ok := sel.X.(*ast.Ident); ok && ciphers != "" && x.Name == ciphers &&
 			strings.HasPrefix(sel.Sel.Name, "NewGCM") && sel.Sel.Name != "NewGCMWithRandomNonce" {
 			report("uses cipher.%s: nonces are drawn inside, by NewGCMWithRandomNonce", sel.Sel.Name)
+		}
+		return true
+	})
+}
+
+// checkNonces looks at who gives a nonce to a Seal of an AEAD, which has four arguments,
+// and who uses modes with an IV of the caller.
+func checkNonces(f source, report func(string, ...any)) {
+	ciphers := importName(f.ast, "crypto/cipher")
+	ast.Inspect(f.ast, func(n ast.Node) bool {
+		call, ok := n.(*ast.CallExpr)
+		if !ok {
+			return true
+		}
+		sel, ok := call.Fun.(*ast.SelectorExpr)
+		if !ok {
+			return true
+		}
+		x, _ := sel.X.(*ast.Ident)
+		if who, ok := modes[sel.Sel.Name]; ok && x != nil && ciphers != "" && x.Name == ciphers && !matchAny(who, f.dir) {
+			report("uses cipher.%s: it takes an IV of the caller", sel.Sel.Name)
+		}
+		if sel.Sel.Name != "Seal" || len(call.Args) != 4 || !match("internal/crypt/...", f.dir) ||
+			slices.Contains(mayPassNonces, path.Join(f.dir, f.name)) || x != nil && imports(f.ast, x.Name) {
+			return true
+		}
+		if id, ok := call.Args[1].(*ast.Ident); !ok || id.Name != "nil" {
+			report("gives a nonce to Seal: nonces are drawn inside")
+		}
+		return true
+	})
+}
+
+// imports reports whether a package is known by that name in the file.
+func imports(f *ast.File, name string) bool {
+	return slices.ContainsFunc(f.Imports, func(imp *ast.ImportSpec) bool {
+		p, _ := strconv.Unquote(imp.Path.Value)
+		return imp.Name == nil && path.Base(p) == name || imp.Name != nil && imp.Name.Name == name
+	})
+}
+
+// checkReader looks for assignments to rand.Reader, in tests as well: what they replace
+// is not where nonces come from, so they prove less than they seem to.
+func checkReader(f source, report func(string, ...any)) {
+	random := importName(f.ast, "crypto/rand")
+	ast.Inspect(f.ast, func(n ast.Node) bool {
+		a, ok := n.(*ast.AssignStmt)
+		if !ok || random == "" {
+			return true
+		}
+		for _, l := range a.Lhs {
+			sel, ok := l.(*ast.SelectorExpr)
+			if !ok || sel.Sel.Name != "Reader" {
+				continue
+			}
+			if x, ok := sel.X.(*ast.Ident); ok && x.Name == random {
+				report("sets rand.Reader")
+			}
 		}
 		return true
 	})
