@@ -95,11 +95,15 @@ func (w *TableWriter) Close() error {
 }
 
 func (w *TableWriter) seal(p []byte, final bool) {
-	record.Record(w.codec.kind.record(), p)
-	w.out = w.codec.aead.Seal(w.out, nil, p, aad1(w.index, final))
-	if w.index++; w.index >= 1<<32 {
+	if w.err == nil && w.index+1 >= maxFrames {
 		w.err = ErrLimit
 	}
+	if w.err != nil {
+		return
+	}
+	record.Record(w.codec.kind.record(), p)
+	w.out = w.codec.aead.Seal(w.out, nil, p, aad1(w.index, final))
+	w.index++
 	if len(w.out) >= batch*sealedFrame {
 		w.flush()
 	}
