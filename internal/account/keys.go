@@ -2,6 +2,7 @@ package account
 
 import (
 	"context"
+	"crypto/fips140"
 	"encoding/base64"
 	"encoding/binary"
 	"errors"
@@ -13,6 +14,9 @@ import (
 	"github.com/coffer-storage/coffer/internal/object"
 	"github.com/coffer-storage/coffer/internal/secret"
 )
+
+// minStrict is the least length of a key that FIPS mode has: 112 bits.
+const minStrict = 14
 
 // pair is the two shared keys in memory, with the id that each got when it was set.
 type pair struct {
@@ -31,6 +35,9 @@ func newPair(given [2][]byte) (*pair, error) {
 		}
 		if len(k) == 0 {
 			return nil, errors.New("account key is empty")
+		}
+		if len(k) < minStrict && fips140.Enabled() {
+			return nil, errors.New("account key is shorter than 112 bits, which FIPS mode forbids for HMAC")
 		}
 		p.key[i] = append([]byte(nil), k...)
 		p.id[i] = keys.NewID()

@@ -2,6 +2,7 @@ package account
 
 import (
 	"bytes"
+	"crypto/fips140"
 	"encoding/hex"
 	"testing"
 
@@ -81,5 +82,16 @@ func TestAfter(t *testing.T) {
 		if got := After(tt.in); !bytes.Equal(got, tt.want) || (got == nil) != (tt.want == nil) {
 			t.Errorf("After(%x) = %x, want %x", tt.in, got, tt.want)
 		}
+	}
+}
+
+// TestShortKeys: keys under 112 bits are for emulators, and refused in FIPS mode.
+func TestShortKeys(t *testing.T) {
+	_, err := newPair([2][]byte{make([]byte, minStrict-1), nil})
+	if (err != nil) != fips140.Enabled() {
+		t.Errorf("a key of %d bytes, FIPS mode %v: %v", minStrict-1, fips140.Enabled(), err)
+	}
+	if _, err := newPair([2][]byte{make([]byte, minStrict), nil}); err != nil {
+		t.Errorf("a key of %d bytes: %v", minStrict, err)
 	}
 }

@@ -6,20 +6,31 @@
 package mac
 
 import (
+	"crypto/fips140"
 	"crypto/hmac"
 	"crypto/sha256"
 	"crypto/subtle"
+	"errors"
 
 	"github.com/coffer-storage/coffer/internal/secret"
 )
+
+// minStrict is the least length of a key in strict FIPS mode: 112 bits.
+const minStrict = 14
+
+var errShort = errors.New("mac: key is shorter than 112 bits, which strict FIPS mode forbids")
 
 // Size is the length of a tag in bytes.
 const Size = sha256.Size
 
 // Sum returns HMAC-SHA-256 of message under k. The protocol fixes what message is; it is
 // none of our own formats, so it does not go through package enc.
+// Keys shorter than strict FIPS mode allows are an error there.
 func Sum(k secret.Key, message []byte) (tag [Size]byte, err error) {
 	err = k.Use(func(b []byte) error {
+		if len(b) < minStrict && fips140.Enforced() {
+			return errShort // the standard library would panic
+		}
 		h := hmac.New(sha256.New, b)
 		h.Write(message)
 		h.Sum(tag[:0])
