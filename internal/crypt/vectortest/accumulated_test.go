@@ -2,6 +2,7 @@ package vectortest
 
 import (
 	"bytes"
+	"crypto/fips140"
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
@@ -65,7 +66,8 @@ func accumulateEnc(t *testing.T, g *gen, rng *rand.Rand, h hash.Hash) {
 	got := enc.Encode(label, fields...)
 	opened(t, "enc", got, refEnc(label, fields...), nil)
 	ikm, salt, n := g.bytes(rng.IntN(80)), g.bytes(rng.IntN(40)), 1+rng.IntN(100)
-	okm := enc.Derive(ikm, salt, got, n)
+	var okm []byte
+	fips140.WithoutEnforcement(func() { okm = enc.Derive(ikm, salt, got, n) }) // short keys
 	opened(t, "HKDF", okm, refHKDF(ikm, salt, got, n), nil)
 	add(h, got, okm)
 }

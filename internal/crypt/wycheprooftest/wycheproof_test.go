@@ -3,6 +3,7 @@ package wycheprooftest
 import (
 	"bytes"
 	"crypto/ed25519"
+	"crypto/fips140"
 	"crypto/hmac"
 	"crypto/pbkdf2"
 	"crypto/rsa"
@@ -108,6 +109,10 @@ func TestCBCHS(t *testing.T) {
 	})
 }
 
+// lenient runs a primitive without what strict FIPS mode forbids, such as the short keys
+// of many vectors. What the store itself does never needs it.
+func lenient(f func()) { fips140.WithoutEnforcement(f) }
+
 // HKDF; what asks for more than 255 blocks must be refused.
 func TestHKDF(t *testing.T) {
 	forEach(t, "hkdf_sha256", 86, func(t *testing.T, _ *group, v *vector) (ok bool) {
@@ -116,7 +121,8 @@ func TestHKDF(t *testing.T) {
 				ok = false // out of range: the callers' lengths are constants
 			}
 		}()
-		return bytes.Equal(enc.Derive(v.IKM, v.Salt, v.Info, v.Size), v.OKM)
+		lenient(func() { ok = bytes.Equal(enc.Derive(v.IKM, v.Salt, v.Info, v.Size), v.OKM) })
+		return ok
 	})
 }
 
@@ -124,21 +130,26 @@ func TestHKDF(t *testing.T) {
 func TestHMAC(t *testing.T) {
 	forEach(t, "hmac_sha256", 174, func(t *testing.T, g *group, v *vector) bool {
 		k := secret.New(bytes.Clone(v.Key))
-		tag, err := mac.Sum(k, v.Msg)
-		if err != nil {
-			t.Fatal(err)
-		}
-		ok := hmac.Equal(tag[:g.TagSize/8], v.Tag)
-		if g.TagSize == 8*mac.Size && mac.Verify([]secret.Key{k}, v.Msg, v.Tag) != ok {
-			t.Errorf("case %d: Verify and Sum do not agree", v.ID)
-		}
+		var ok bool
+		lenient(func() {
+			tag, err := mac.Sum(k, v.Msg)
+			if err != nil {
+				t.Fatal(err)
+			}
+			ok = hmac.Equal(tag[:g.TagSize/8], v.Tag)
+			if g.TagSize == 8*mac.Size && mac.Verify([]secret.Key{k}, v.Msg, v.Tag) != ok {
+				t.Errorf("case %d: Verify and Sum do not agree", v.ID)
+			}
+		})
 		return ok
 	})
 }
 
 func TestPBKDF2(t *testing.T) {
 	forEach(t, "pbkdf2_hmacsha256", 60, func(t *testing.T, _ *group, v *vector) bool {
-		got, err := pbkdf2.Key(sha256.New, string(v.Password), v.Salt, v.IterationCount, v.DKLen)
+		var got []byte
+		var err error
+		lenient(func() { got, err = pbkdf2.Key(sha256.New, string(v.Password), v.Salt, v.IterationCount, v.DKLen) })
 		return err == nil && bytes.Equal(got, v.DK)
 	})
 }
