@@ -239,9 +239,13 @@ func workUntilBroken(t *testing.T, b *broken) (acked int) {
 // the process goes on, and the next start finds everything.
 func TestFaultsWhileOpening(t *testing.T) {
 	h := makeHistory(t)
+	step := 1
+	if testing.Short() {
+		step = 4
+	}
 	for name, im := range map[string]image{"running": h.newer, "stopped": h.clean} {
 		failed := 0
-		for k := 1; ; k++ {
+		for k := 1; ; k += step {
 			disk := im.disk(t)
 			var n atomic.Int64
 			fs := &hookFS{FS: disk, fail: func(op, p string) error {
@@ -274,6 +278,36 @@ func TestFaultsWhileOpening(t *testing.T) {
 		if failed < 5 {
 			t.Errorf("%s: only %d failures", name, failed)
 		}
+	}
+}
+
+// TestDiskStaysBroken: a start on a disk that does not get better ends with an error, and
+// the same directory opens when it did, in the same process.
+func TestDiskStaysBroken(t *testing.T) {
+	h := makeHistory(t)
+	for _, broken := range []string{"create", "write", "sync", "rename"} {
+		disk := h.newer.disk(t)
+		var failing atomic.Bool
+		failing.Store(true)
+		fs := &hookFS{FS: disk, fail: func(op, p string) error {
+			if failing.Load() && op == broken {
+				return errBoom
+			}
+			return nil
+		}}
+		o := options(t, fs)
+		o.OnFatal = func(error) {}
+		if s, err := pebblekv.Open(t.Context(), o); err == nil {
+			t.Errorf("%s: Open succeeds", broken)
+			_ = s.Close()
+		}
+		failing.Store(false)
+		s := open(t, fs, nil)
+		got, err := rows(t, s)
+		if err != nil || !cmp.Equal(got, all5) {
+			t.Errorf("%s: rows = %v, %v", broken, got, err)
+		}
+		must(t, s.Close())
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"strconv"
+	"sync/atomic"
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/bloom"
@@ -65,8 +66,17 @@ func (s *Store) pebbleOptions() *pebble.Options {
 	o.EventListener.DataCorruption = func(i pebble.DataCorruptionInfo) {
 		s.log.Error("stored metadata is damaged", "file", i.Path, "cause", fmt.Sprint(i.Details))
 	}
+	var flush atomic.Pointer[error] // what the last flush ended with, an empty one too
+	o.EventListener.FlushEnd = func(i pebble.FlushInfo) { flush.Store(&i.Err) }
 	o.EventListener.BackgroundError = func(err error) {
 		s.log.Error("background work of the metadata engine failed; it is tried again", "cause", err.Error())
+		if f := flush.Load(); s.opening.Load() && f != nil && *f != nil && errors.Is(err, *f) {
+			// The engine flushes the old log before it is up, and would try for ever.
+			select {
+			case s.stuck <- err:
+			default:
+			}
+		}
 	}
 	return o
 }

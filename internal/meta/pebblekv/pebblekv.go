@@ -78,6 +78,7 @@ type Store struct {
 	commits, conflicts, torn atomic.Uint64
 	latched                  atomic.Pointer[error]
 	failing                  chan struct{} // closed by latch
+	stuck                    chan error    // what the engine tries again and again while it opens
 	opening                  atomic.Bool
 	engineUp                 atomic.Pointer[occ.Engine] // for latch, which may come before Open ends
 }
@@ -92,10 +93,12 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	}
 	s := newStore(o)
 	s.opening.Store(true)
-	if err := s.prepare(); err != nil {
-		return nil, err
+	err := s.prepare()
+	if err == nil {
+		err = s.openDB()
 	}
-	if err := s.openDB(); err != nil {
+	if err != nil {
+		s.fs.Abandon()
 		return nil, err
 	}
 	s.engine = occ.New(s, s.seq, s.onConflict)
@@ -120,7 +123,7 @@ func newStore(o Options) *Store {
 	if o.OnFatal == nil {
 		o.OnFatal = exit
 	}
-	s := &Store{opts: o, log: o.Logger, failing: make(chan struct{})}
+	s := &Store{opts: o, log: o.Logger, failing: make(chan struct{}), stuck: make(chan error, 1)}
 	s.fs = sealedfs.New(o.FS, o.Dir, o.Keys, sealedfs.Options{
 		Logger:   o.Logger,
 		Fatal:    s.latch,
@@ -166,18 +169,14 @@ func (s *Store) prepare() error {
 
 // openDB opens Pebble and finds out the number of the last commit.
 func (s *Store) openDB() error {
-	err := s.unlessFailing(func() (err error) {
-		s.db, err = pebble.Open(s.fs.LSM(), s.pebbleOptions())
-		return err
-	})
-	if err != nil {
+	if err := s.startEngine(); err != nil {
 		return openError(err)
 	}
 	if s.opts.ReadOnly {
 		s.opening.Store(false)
 		return nil
 	}
-	err = s.unlessFailing(func() error {
+	err := s.unlessFailing(func() error {
 		// A record for the log alone takes no number, but is told the next one.
 		b := s.db.NewBatch()
 		defer b.Close()
@@ -195,6 +194,33 @@ func (s *Store) openDB() error {
 	}
 	s.opening.Store(false)
 	return err
+}
+
+// startEngine waits for Pebble to open, unless a flush of the old log fails: that is
+// tried for ever.
+func (s *Store) startEngine() error {
+	type result struct {
+		db  *pebble.DB
+		err error
+	}
+	done := make(chan result, 1)
+	go func() {
+		var db *pebble.DB
+		err := s.guard(func() (err error) {
+			db, err = pebble.Open(s.fs.LSM(), s.pebbleOptions())
+			return err
+		})
+		done <- result{db, err}
+	}()
+	select {
+	case r := <-done:
+		s.db = r.db
+		return r.err
+	case err := <-s.stuck:
+		return err
+	case <-s.failing:
+		return fmt.Errorf("%w: %w", meta.ErrFailed, s.Latched())
+	}
 }
 
 // openError says what a refusal of the engine means: what is not an error of the disk

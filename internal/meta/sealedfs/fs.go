@@ -382,4 +382,4 @@ func (f *FS) PathDir(path string) string { return f.lower.PathDir(path) }
 func (f *FS) GetDiskUsage(path string) (vfs.DiskUsage, error) { return f.lower.GetDiskUsage(path) }
 
 // Unwrap implements vfs.FS.
-func (f *FS) Unwrap() vfs.FS { return f.lower }
+func (f *FS) Unwrap() vfs.FS { return f.lower.FS }

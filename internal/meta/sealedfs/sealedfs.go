@@ -68,7 +68,7 @@ const (
 
 // FS implements vfs.FS over a lower file system.
 type FS struct {
-	lower    vfs.FS
+	lower    *tracker
 	dir      string // data directory
 	lsm      string
 	audit    string
@@ -101,7 +101,7 @@ func New(lower vfs.FS, dir string, k Keys, opts Options) *FS {
 		opts.Logger = slog.New(slog.DiscardHandler)
 	}
 	return &FS{
-		lower:   lower,
+		lower:   newTracker(lower),
 		dir:     dir,
 		lsm:     lower.PathJoin(dir, LSMDir),
 		audit:   lower.PathJoin(dir, AuditDir),
@@ -114,6 +114,10 @@ func New(lower vfs.FS, dir string, k Keys, opts Options) *FS {
 		head:    headState{listed: make(map[fileRef]uint64), writers: make(map[fileRef]*appendFile)},
 	}
 }
+
+// Abandon closes what an engine left open that failed to open; its goroutines stop at
+// their next operation. Nothing else may be called after it.
+func (f *FS) Abandon() { f.lower.abandon() }
 
 // LSM is the path of the directory that the engine opens.
 func (f *FS) LSM() string { return f.lsm }
