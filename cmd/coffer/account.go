@@ -2,6 +2,9 @@ package main
 
 import (
 	"fmt"
+	"io"
+	"os"
+	"strings"
 
 	"github.com/coffer-storage/coffer/internal/server"
 )
@@ -11,16 +14,47 @@ type accountCmd struct {
 	List       accountListCmd       `cmd:"" help:"List accounts."`
 	Keys       accountKeysCmd       `cmd:"" help:"Show the keys of an account."`
 	Regenerate accountRegenerateCmd `cmd:"" help:"Replace a key of an account; what it signed is refused from then on."`
+	Set        accountSetCmd        `cmd:"" help:"Change settings of an account."`
 	Delete     accountDeleteCmd     `cmd:"" help:"Delete an account that has no containers."`
 }
 
 type accountCreateCmd struct {
 	storeFlags
 	Name string `arg:"" help:"3 to 24 lower case letters and digits."`
+	Keys string `help:"File with one or two keys, base64, one a line, instead of random ones; - is stdin." placeholder:"FILE"`
 }
 
 func (c *accountCreateCmd) Run(a *app) error {
-	return c.one(a, "account.create", server.AccountArgs{Name: c.Name})
+	args := server.AccountArgs{Name: c.Name}
+	if c.Keys != "" {
+		var err error
+		if args.Keys, err = readLines(a, c.Keys); err != nil {
+			return err
+		}
+	}
+	return c.one(a, "account.create", args)
+}
+
+// readLines reads the lines of a small file that are not empty.
+func readLines(a *app, file string) ([]string, error) {
+	in := a.stdin
+	if file != "-" {
+		f, err := os.Open(file)
+		if err != nil {
+			return nil, err
+		}
+		defer f.Close()
+		in = f
+	}
+	b, err := io.ReadAll(io.LimitReader(in, 1<<16))
+	if err != nil {
+		return nil, err
+	}
+	lines := strings.Fields(string(b))
+	if len(lines) == 0 {
+		return nil, fmt.Errorf("%s is empty", file)
+	}
+	return lines, nil
 }
 
 type accountKeysCmd struct {
@@ -30,6 +64,16 @@ type accountKeysCmd struct {
 
 func (c *accountKeysCmd) Run(a *app) error {
 	return c.one(a, "account.keys", server.AccountArgs{Name: c.Name})
+}
+
+type accountSetCmd struct {
+	storeFlags
+	Name      string `arg:"" help:"The account."`
+	ForbidCpk *bool  `negatable:"" help:"Refuse writes under customer-provided keys; --no-forbid-cpk allows them."`
+}
+
+func (c *accountSetCmd) Run(a *app) error {
+	return c.one(a, "account.set", server.AccountArgs{Name: c.Name, ForbidCPK: c.ForbidCpk})
 }
 
 type accountRegenerateCmd struct {
@@ -55,6 +99,9 @@ func (f *storeFlags) one(a *app, name string, args server.AccountArgs) error {
 	rows := [][]string{{"account", got.Name}, {"protected by", got.Protector}}
 	for i, k := range got.Keys {
 		rows = append(rows, []string{fmt.Sprintf("key %d", i+1), k})
+	}
+	if got.ForbidCPK {
+		rows = append(rows, []string{"customer-provided keys", "forbidden"})
 	}
 	if got.Endpoint != "" {
 		rows = append(rows, []string{"blob endpoint", got.Endpoint})

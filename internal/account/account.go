@@ -48,6 +48,8 @@ type Info struct {
 	Double      bool // second encryption layer
 	AllowPublic bool // containers may be made public
 	Default     bool // the well-known account of the emulators
+	// ForbidCustomerKeys refuses writes under customer-provided keys.
+	ForbidCustomerKeys bool
 }
 
 // Class is the extent class of the account's content.

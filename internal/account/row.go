@@ -24,14 +24,15 @@ const (
 	flagDouble  = 1 << 0
 	flagPublic  = 1 << 1
 	flagDefault = 1 << 2
-	flagsKnown  = flagDouble | flagPublic | flagDefault
+	flagNoCPK   = 1 << 3
+	flagsKnown  = flagDouble | flagPublic | flagDefault | flagNoCPK
 )
 
 var errRow = errors.New("account: row has a wrong form")
 
 func (i Info) encode(r *object.Row) {
 	var flags byte
-	for bit, on := range map[byte]bool{flagDouble: i.Double, flagPublic: i.AllowPublic, flagDefault: i.Default} {
+	for bit, on := range map[byte]bool{flagDouble: i.Double, flagPublic: i.AllowPublic, flagDefault: i.Default, flagNoCPK: i.ForbidCustomerKeys} {
 		if on {
 			flags |= bit
 		}
@@ -65,6 +66,8 @@ func decodeInfo(n name.Account, r *object.Row) (Info, error) {
 		Double:      flags[0]&flagDouble != 0,
 		AllowPublic: flags[0]&flagPublic != 0,
 		Default:     flags[0]&flagDefault != 0,
+
+		ForbidCustomerKeys: flags[0]&flagNoCPK != 0,
 	}, nil
 }
 

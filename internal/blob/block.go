@@ -12,8 +12,8 @@ import (
 
 // PutBlock stages one block. The committed blob, if there is one, stays as it is; a
 // block staged before under the same id is replaced.
-func (s *Service) PutBlock(ctx context.Context, c *access.Caller, ref Ref, o BlockOptions) (Written, error) {
-	k, err := s.begin(ctx, "blob.PutBlock", c, ref, needWrite)
+func (s *Service) PutBlock(ctx context.Context, who *access.Caller, ref Ref, o BlockOptions) (Written, error) {
+	k, err := s.begin(ctx, "blob.PutBlock", who, ref, needWrite)
 	if err != nil {
 		return Written{}, err
 	}
@@ -21,17 +21,17 @@ func (s *Service) PutBlock(ctx context.Context, c *access.Caller, ref Ref, o Blo
 	if err != nil {
 		return Written{}, err
 	}
-	entry, err := k.stage(ctx, idLength, o.LeaseID)
+	entry, c, err := k.stage(ctx, idLength, o.LeaseID)
 	if err != nil {
 		return Written{}, err
 	}
-	dek, err := s.store.OpenDEK(ctx, k.acct.ID, entry)
+	dek, err := k.openDEK(ctx, c, entry)
 	if err != nil {
-		return Written{}, k.edge(err)
+		return Written{}, err
 	}
 	defer dek.Close()
 	sums := newDigest(o.Body, o.MD5 != nil)
-	content, err := s.store.Write(ctx, dek, k.acct.Class(), o.Length, sums)
+	content, err := s.store.Write(ctx, dek, c.class, o.Length, sums)
 	if err != nil {
 		return Written{}, sums.fault(k, err)
 	}
@@ -41,11 +41,11 @@ func (s *Service) PutBlock(ctx context.Context, c *access.Caller, ref Ref, o Blo
 	}
 	var answer Written
 	err = k.update(ctx, func(tx *object.Tx) error {
-		r, err := k.putBlock(tx, o, idLength, dek, content)
+		entry, err := k.putBlock(tx, o, idLength, c, dek, content)
 		if err != nil {
 			return err
 		}
-		answer = Written{Encryption: encryptionOf(r), Encrypted: encrypted(r)}
+		answer = Written{Encryption: c.encryption(entry), Encrypted: true}
 		return nil
 	})
 	if err != nil {
@@ -60,7 +60,7 @@ func (s *Service) PutBlock(ctx context.Context, c *access.Caller, ref Ref, o Blo
 
 func (o *BlockOptions) check(k *call) (idLength int, err error) {
 	what := k.ref.String()
-	if err := k.encryption(o.Encryption); err != nil {
+	if err := k.ask(o.Encryption, true); err != nil {
 		return 0, err
 	}
 	switch {
@@ -79,53 +79,56 @@ func (o *BlockOptions) check(k *call) (idLength int, err error) {
 }
 
 // putBlock writes the rows of a staged block whose content is durable. It returns the
-// row of the staging, which says how the block is protected.
-func (k *call) putBlock(tx *object.Tx, o BlockOptions, idLength int, dek *object.DEK, content *object.Content) (*object.Row, error) {
+// entry of the data key that it is under.
+func (k *call) putBlock(tx *object.Tx, o BlockOptions, idLength int, c cover, dek *object.DEK, content *object.Content) (entry object.DEKEntry, err error) {
 	old, err := k.stageTarget(tx, o.LeaseID)
 	if err != nil {
-		return nil, err
+		return entry, err
+	}
+	if old.cover != c { // another container under the name meanwhile
+		return entry, k.fault(fault.Busy)
 	}
 	st, err := k.getStaging(tx, old.key)
 	if err != nil {
-		return nil, err
+		return entry, err
 	}
 	if err := k.checkIDLength(st, old, idLength); err != nil {
-		return nil, err
+		return entry, err
 	}
 	if st == nil { // committed or replaced while the body was on its way
 		st = k.newStaging()
 		st.idLength = idLength
 	}
-	if _, ok := findDEK(st.row.DEKs, dek.ID()); !ok {
-		entry, err := tx.Wrap(dek)
-		if err != nil {
-			return nil, err
+	entry, ok := st.row.DEK(dek.ID())
+	if !ok {
+		if entry, err = tx.Wrap(dek); err != nil {
+			return entry, err
 		}
-		st.row.DEKs = append(st.row.DEKs, entry)
+		st.add(entry, c.hash())
 	}
 	key := append(stagedKeys(k.acct.ID, st.id), o.ID...)
 	fresh, err := k.replaceBlock(tx, key)
 	if err != nil {
-		return nil, err
+		return entry, err
 	}
 	if fresh {
 		if st.count++; st.count > MaxUncommitted {
-			return nil, k.fault(fault.BlockCountExceeded)
+			return entry, k.fault(fault.BlockCountExceeded)
 		}
 	}
 	refs, err := tx.Attach(content)
 	if err != nil {
-		return nil, err
+		return entry, err
 	}
-	r := &object.Row{Owner: k.acct.ID, Class: k.acct.Class()}
+	r := &object.Row{Owner: k.acct.ID, Class: c.class}
 	if err := tx.SetPieces(r, []object.Piece{{Length: content.Length, Refs: refs}}); err != nil {
-		return nil, err
+		return entry, err
 	}
 	if err := tx.Put(object.Block, key, r); err != nil {
-		return nil, err
+		return entry, err
 	}
 	st.touched = k.s.now().UTC()
-	return st.row, k.putStaging(tx, old.key, st)
+	return entry, k.putStaging(tx, old.key, st)
 }
 
 // replaceBlock releases the block that lies under key and reports whether none did.

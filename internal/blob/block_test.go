@@ -35,8 +35,6 @@ func TestPutBlockAnswers(t *testing.T) {
 	w.want("wrong CRC", err, fault.CRC64Mismatch)
 	_, err = put(blob.BlockOptions{LeaseID: "l"})
 	w.want("lease", err, fault.LeaseNotPresent)
-	_, err = put(blob.BlockOptions{Encryption: blob.EncryptionOptions{CustomerKey: true}})
-	w.want("customer key", err, fault.EncryptionNotHonoured)
 }
 
 func TestPutBlockRefuses(t *testing.T) {
@@ -80,7 +78,7 @@ func TestStagedIsNotThere(t *testing.T) {
 	w.stage("a", id(1), "x")
 	_, _, err := w.tryGet("a", nil)
 	w.want("Open", err, fault.BlobNotFound)
-	_, err = w.Blobs.SetMetadata(w.ctx, w.who, ref("a"), nil, blob.Conditions{})
+	_, err = w.Blobs.SetMetadata(w.ctx, w.who, ref("a"), nil, blob.Conditions{}, blob.EncryptionOptions{})
 	w.want("SetMetadata", err, fault.BlobNotFound)
 	_, err = w.Blobs.SetHTTPHeaders(w.ctx, w.who, ref("a"), blob.Headers{}, blob.Conditions{})
 	w.want("SetHTTPHeaders", err, fault.BlobNotFound)
@@ -203,7 +201,7 @@ func TestEmptyBlockList(t *testing.T) {
 	if got := w.get("a"); got != "" || w.props("a").Length != 0 {
 		t.Errorf("content of an empty list = %q", got)
 	}
-	if _, err := w.Blobs.SetMetadata(w.ctx, w.who, ref("a"), blob.Metadata{{Name: "a", Value: "b"}}, blob.Conditions{}); err != nil {
+	if _, err := w.Blobs.SetMetadata(w.ctx, w.who, ref("a"), blob.Metadata{{Name: "a", Value: "b"}}, blob.Conditions{}, blob.EncryptionOptions{}); err != nil {
 		t.Errorf("metadata of an empty blob = %v", err)
 	}
 	w.commit("new") // nothing there at all

@@ -17,12 +17,12 @@ var errReplaced = errors.New("blob: replaced meanwhile")
 
 // SetMetadata replaces the user metadata of a blob; empty metadata removes it. Content
 // is neither read nor written.
-func (s *Service) SetMetadata(ctx context.Context, c *access.Caller, ref Ref, m Metadata, cond Conditions) (Written, error) {
+func (s *Service) SetMetadata(ctx context.Context, c *access.Caller, ref Ref, m Metadata, cond Conditions, enc EncryptionOptions) (Written, error) {
 	k, err := s.begin(ctx, "blob.SetMetadata", c, ref, needWrite)
 	if err != nil {
 		return Written{}, err
 	}
-	if err := k.encryption(EncryptionOptions{}); err != nil {
+	if err := k.ask(enc, true); err != nil {
 		return Written{}, err
 	}
 	if err := m.check(k.op, ref.String()); err != nil {
@@ -45,7 +45,7 @@ func (s *Service) SetMetadata(ctx context.Context, c *access.Caller, ref Ref, m 
 func (k *call) setMetadata(ctx context.Context, m Metadata, cond Conditions) (Written, error) {
 	var seen *found
 	if err := k.view(ctx, func(tx *object.Tx) (err error) {
-		seen, err = k.changeable(tx, cond)
+		seen, err = k.rewritable(tx, cond)
 		return err
 	}); err != nil {
 		return Written{}, err
@@ -54,9 +54,9 @@ func (k *call) setMetadata(ctx context.Context, m Metadata, cond Conditions) (Wr
 	var first keys.ID
 	if len(m) > 0 {
 		first = seen.row.DEKs[0].ID
-		dek, err := k.s.store.OpenDEK(ctx, k.acct.ID, seen.row.DEKs[0])
+		dek, err := k.openDEK(ctx, seen.cover, seen.row.DEKs[0])
 		if err != nil {
-			return Written{}, k.edge(err)
+			return Written{}, err
 		}
 		defer dek.Close()
 		if part, err = k.sealMetadata(dek, m); err != nil {
@@ -65,7 +65,7 @@ func (k *call) setMetadata(ctx context.Context, m Metadata, cond Conditions) (Wr
 	}
 	var w Written
 	err := k.s.store.Update(ctx, func(tx *object.Tx) error {
-		f, err := k.changeable(tx, cond)
+		f, err := k.rewritable(tx, cond)
 		if err != nil {
 			return err
 		}
@@ -82,19 +82,36 @@ func (k *call) setMetadata(ctx context.Context, m Metadata, cond Conditions) (Wr
 	return w, k.edge(err)
 }
 
+// rewritable finds a committed blob for a change of what is under its data key: the
+// request must come to the protection that the blob has.
+func (k *call) rewritable(tx *object.Tx, cond Conditions) (*found, error) {
+	f, err := k.findCovered(tx)
+	if err == nil {
+		err = k.changing(f, cond)
+	}
+	if err == nil {
+		err = k.match(f, f.cover)
+	}
+	return f, err
+}
+
 // changeable finds a committed blob for a change of its properties.
 func (k *call) changeable(tx *object.Tx, cond Conditions) (*found, error) {
 	f, err := k.find(tx)
-	if err != nil {
-		return nil, err
+	if err == nil {
+		err = k.changing(f, cond)
 	}
+	return f, err
+}
+
+func (k *call) changing(f *found, cond Conditions) error {
 	if err := cond.check(k.op, k.ref.String(), changing, f.state(), fault.BlobNotFound); err != nil {
-		return nil, err
+		return err
 	}
 	if len(f.row.DEKs) == 0 {
-		return nil, errRow
+		return errRow
 	}
-	return f, nil
+	return nil
 }
 
 // rewrite writes f back with a new ETag.

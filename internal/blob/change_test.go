@@ -16,7 +16,7 @@ func TestSetMetadata(t *testing.T) {
 	a := w.put("a", "content")
 	w.Clock.Add(time.Hour)
 	m := blob.Metadata{{Name: "Zeta", Value: "1"}, {Name: "alpha", Value: "2"}}
-	b, err := w.Blobs.SetMetadata(w.ctx, w.who, ref("a"), m, blob.Conditions{IfMatch: a.ETag})
+	b, err := w.Blobs.SetMetadata(w.ctx, w.who, ref("a"), m, blob.Conditions{IfMatch: a.ETag}, blob.EncryptionOptions{})
 	if err != nil || b.ETag == a.ETag || !b.Encrypted {
 		t.Fatalf("SetMetadata = %+v, %v", b, err)
 	}
@@ -24,7 +24,7 @@ func TestSetMetadata(t *testing.T) {
 	if d := cmp.Diff(m, p.Metadata); d != "" || p.ETag != b.ETag || !p.LastModified.Equal(b.LastModified) || !p.Created.Equal(a.LastModified) || w.get("a") != "content" {
 		t.Errorf("properties = %+v\n%s", p, d)
 	}
-	if _, err := w.Blobs.SetMetadata(w.ctx, w.who, ref("a"), nil, blob.Conditions{}); err != nil {
+	if _, err := w.Blobs.SetMetadata(w.ctx, w.who, ref("a"), nil, blob.Conditions{}, blob.EncryptionOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	if p := w.props("a"); p.Metadata != nil || p.ContentMD5 == nil {
@@ -42,10 +42,10 @@ func TestSetMetadata(t *testing.T) {
 		"lease":      {"a", m, blob.Conditions{LeaseID: "l"}, fault.LeaseNotPresent},
 		"bad name":   {"a", blob.Metadata{{Name: "a b"}}, blob.Conditions{}, fault.InvalidMetadata},
 	} {
-		_, err := w.Blobs.SetMetadata(w.ctx, w.who, ref(tt.blob), tt.m, tt.c)
+		_, err := w.Blobs.SetMetadata(w.ctx, w.who, ref(tt.blob), tt.m, tt.c, blob.EncryptionOptions{})
 		w.want("SetMetadata "+name, err, tt.want)
 	}
-	_, err = w.Blobs.SetMetadata(w.ctx, w.sas("rc").who, ref("a"), m, blob.Conditions{})
+	_, err = w.Blobs.SetMetadata(w.ctx, w.sas("rc").who, ref("a"), m, blob.Conditions{}, blob.EncryptionOptions{})
 	w.want("SetMetadata without w", err, fault.PermissionMismatch)
 }
 
@@ -62,7 +62,7 @@ func TestSetMetadataWhileReplaced(t *testing.T) {
 	})
 	wg.Go(func() {
 		for range 50 {
-			_, err := w.Blobs.SetMetadata(w.ctx, w.who, ref("a"), blob.Metadata{{Name: "a", Value: "b"}}, blob.Conditions{})
+			_, err := w.Blobs.SetMetadata(w.ctx, w.who, ref("a"), blob.Metadata{{Name: "a", Value: "b"}}, blob.Conditions{}, blob.EncryptionOptions{})
 			if err != nil && !fault.Is(err, fault.Busy) {
 				t.Errorf("SetMetadata = %v", err)
 			}

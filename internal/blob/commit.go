@@ -35,7 +35,7 @@ func (s *Service) PutBlockList(ctx context.Context, c *access.Caller, ref Ref, o
 // putBlockList chooses a key if one is needed, seals metadata under it and commits. It
 // answers errReplaced if the blob lost the key that was counted on meanwhile.
 func (k *call) putBlockList(ctx context.Context, o *ListOptions, t tier) (Written, error) {
-	dek, err := k.commitKey(ctx, o)
+	dek, c, err := k.commitKey(ctx, o)
 	if err != nil {
 		return Written{}, err
 	}
@@ -47,8 +47,9 @@ func (k *call) putBlockList(ctx context.Context, o *ListOptions, t tier) (Writte
 		}
 	}
 	var w Written
+	replaced := false
 	err = k.s.store.Update(ctx, func(tx *object.Tx) error {
-		l := &listing{call: k, tx: tx}
+		l := &listing{call: k, tx: tx, cover: c}
 		row, rec, err := l.build(o, dek, part)
 		if err != nil {
 			return err
@@ -57,9 +58,12 @@ func (k *call) putBlockList(ctx context.Context, o *ListOptions, t tier) (Writte
 			rec.tierChanged = rec.modified
 		}
 		rec.encode(row)
-		w = rec.written(row)
+		w, replaced = rec.written(row), k.rekeyed(l.old)
 		return tx.Put(object.Blob, l.old.key, row)
 	})
+	if err == nil {
+		k.noteRekeyed(replaced)
+	}
 	if errors.Is(err, errReplaced) {
 		return Written{}, err
 	}
@@ -68,7 +72,7 @@ func (k *call) putBlockList(ctx context.Context, o *ListOptions, t tier) (Writte
 
 func (o *ListOptions) check(k *call) (tier, error) {
 	what := k.ref.String()
-	if err := k.encryption(o.Encryption); err != nil {
+	if err := k.ask(o.Encryption, true); err != nil {
 		return 0, err
 	}
 	if len(o.Entries) > MaxBlocks {
@@ -90,10 +94,10 @@ func (o *ListOptions) check(k *call) (tier, error) {
 // the blob has, else a new one. Without metadata no key is opened, and nil is returned,
 // so that a list can be committed while the account's key is out of reach; only a blob
 // that has no key at all gets a new one.
-func (k *call) commitKey(ctx context.Context, o *ListOptions) (*object.DEK, error) {
+func (k *call) commitKey(ctx context.Context, o *ListOptions) (dek *object.DEK, c cover, err error) {
 	var entry object.DEKEntry
 	have := false
-	err := k.view(ctx, func(tx *object.Tx) error {
+	err = k.view(ctx, func(tx *object.Tx) error {
 		old, err := k.target(tx, &o.Conditions)
 		if err != nil {
 			return err
@@ -102,37 +106,30 @@ func (k *call) commitKey(ctx context.Context, o *ListOptions) (*object.DEK, erro
 		if err != nil {
 			return err
 		}
-		entry, have = fitting(present(st, old), k.acct.Protector)
+		c = old.cover
+		entry, have = fitting(present(st, old), c)
 		return nil
 	})
 	if err != nil || len(o.Metadata) == 0 && (have || len(o.Entries) > 0) {
-		return nil, err
+		return nil, c, err
 	}
-	var dek *object.DEK
 	if have {
-		dek, err = k.s.store.OpenDEK(ctx, k.acct.ID, entry)
+		dek, err = k.openDEK(ctx, c, entry)
 	} else {
-		dek, err = k.s.store.NewDEK(k.acct.ID, k.acct.Protector)
+		dek, err = k.newDEK(c)
 	}
-	return dek, k.edge(err)
+	return dek, c, err
 }
 
 // present are the entries that a blob and its staging have, those of the staging last,
 // which are the newest.
-func present(st *staging, old *found) (have []object.DEKEntry) {
-	if old.row != nil {
-		have = append(have, old.row.DEKs...)
-	}
-	if st != nil {
-		have = append(have, st.row.DEKs...)
-	}
-	return have
-}
+func present(st *staging, old *found) []dataKey { return append(old.deks(), st.deks()...) }
 
 // listing is the commit of one block list, inside its transaction.
 type listing struct {
 	*call
 	tx        *object.Tx
+	cover     cover // of the new content
 	old       *found
 	st        *staging
 	staged    map[string]*block
@@ -149,6 +146,9 @@ func (l *listing) build(o *ListOptions, dek *object.DEK, part object.Part) (*obj
 	if l.old, err = l.target(l.tx, &o.Conditions); err != nil {
 		return nil, nil, err
 	}
+	if l.old.cover != l.cover {
+		return nil, nil, errReplaced
+	}
 	if l.st, err = l.getStaging(l.tx, l.old.key); err != nil {
 		return nil, nil, err
 	}
@@ -160,7 +160,7 @@ func (l *listing) build(o *ListOptions, dek *object.DEK, part object.Part) (*obj
 			return nil, nil, err
 		}
 	}
-	row := &object.Row{Owner: l.acct.ID, Class: l.acct.Class()}
+	row := &object.Row{Owner: l.acct.ID, Class: l.cover.class, CPKHash: l.cover.hash()}
 	if row.DEKs, err = l.table(dek); err != nil {
 		return nil, nil, err
 	}
@@ -250,30 +250,38 @@ var (
 func (l *listing) table(dek *object.DEK) ([]object.DEKEntry, error) {
 	have := present(l.st, l.old)
 	var table []object.DEKEntry
+	inTable := make(map[keys.ID]bool)
 	if dek != nil {
-		entry, ok := findDEK(have, dek.ID())
+		d, ok := findDEK(have, dek.ID())
 		if !ok { // a new key, or its entry went since it was chosen
 			var err error
-			if entry, err = l.tx.Wrap(dek); err != nil {
+			if d.DEKEntry, err = l.tx.Wrap(dek); err != nil {
 				return nil, err
 			}
 		}
-		table = append(table, entry)
+		table = append(table, d.DEKEntry)
+		inTable[d.ID] = true
 	}
 	for _, p := range l.pieces {
 		for _, r := range p.Refs {
-			if _, ok := findDEK(table, r.DEKID); ok {
+			if inTable[r.DEKID] {
 				continue
 			}
-			entry, ok := findDEK(have, r.DEKID)
+			d, ok := findDEK(have, r.DEKID)
 			if !ok {
 				return nil, errKeyAbsent
 			}
-			table = append(table, entry)
+			// Data cannot be given another key, so all blocks are under the one that
+			// the request asks for.
+			if kind, bad := l.cover.conflict(d.Protector, d.hash); bad {
+				return nil, l.fault(kind)
+			}
+			table = append(table, d.DEKEntry)
+			inTable[d.ID] = true
 		}
 	}
 	if len(table) == 0 { // nothing names a key: an empty content keeps one that is there
-		entry, ok := fitting(have, l.acct.Protector)
+		entry, ok := fitting(have, l.cover)
 		if !ok {
 			return nil, errReplaced
 		}

@@ -27,6 +27,7 @@ const (
 	tagTierChanged        = 44 // u64 ns
 	tagBlockCount         = 45 // u32
 	tagIDLength           = 46 // 1: decoded length of the block ids
+	tagScope              = 47 // name of the encryption scope
 
 	// containers
 	tagContainerID = 64 // 16
@@ -37,6 +38,8 @@ const (
 	// staging
 	tagStagingID = 80 // 16
 	tagStaged    = 81 // u32: staged blocks
+
+	tagStagedHash = 82 // repeated: data key id 16, SHA-256 of its customer-provided key 32
 
 	// service properties
 	tagProperties = 96

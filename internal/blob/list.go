@@ -145,7 +145,9 @@ func (l *lister) blobs() (items []BlobItem, next string, err error) {
 			}
 			item.Properties = rec.properties(r)
 			if l.o.Include&IncludeMetadata != 0 {
-				if err := l.s.withMetadata(l.ctx, &item.Properties, r); err != nil {
+				if _, has := r.Part(object.PartMeta); has && r.CPKHash != nil { // nobody brings keys to a list
+					item.MetadataEncrypted = true
+				} else if err := l.s.withMetadata(l.ctx, &item.Properties, r); err != nil {
 					return false, err
 				}
 				for _, p := range item.Metadata {

@@ -165,7 +165,7 @@ func (m *model) setMetadata(t *rapid.T) {
 	n, meta := genName.Draw(t, "name"), genMetadata.Draw(t, "metadata")
 	b := m.at(n)
 	c, _, want := m.condition(t, b)
-	a, err := m.w.Blobs.SetMetadata(m.w.ctx, m.w.who, ref(n), meta, c)
+	a, err := m.w.Blobs.SetMetadata(m.w.ctx, m.w.who, ref(n), meta, c, blob.EncryptionOptions{})
 	if !m.refused(t, "SetMetadata "+n, err, want) {
 		b.metadata, b.etag = meta, a.ETag
 	}

@@ -6,15 +6,14 @@ import (
 
 	"github.com/coffer-storage/coffer/internal/access"
 	"github.com/coffer-storage/coffer/internal/fault"
-	"github.com/coffer-storage/coffer/internal/keys"
 	"github.com/coffer-storage/coffer/internal/object"
 )
 
 // PutBlob writes a whole block blob in one request. Whatever was there, staged blocks
 // included, is replaced. Nothing is stored if the body is shorter than Length or does
 // not have its checksums.
-func (s *Service) PutBlob(ctx context.Context, c *access.Caller, ref Ref, o PutOptions) (Written, error) {
-	k, err := s.begin(ctx, "blob.PutBlob", c, ref, needCreate)
+func (s *Service) PutBlob(ctx context.Context, who *access.Caller, ref Ref, o PutOptions) (Written, error) {
+	k, err := s.begin(ctx, "blob.PutBlob", who, ref, needCreate)
 	if err != nil {
 		return Written{}, err
 	}
@@ -24,16 +23,20 @@ func (s *Service) PutBlob(ctx context.Context, c *access.Caller, ref Ref, o PutO
 	}
 	// Conditions are evaluated twice: here, so that a refused body is not read, and in
 	// the transaction, where it counts.
+	var c cover
 	if err := k.view(ctx, func(tx *object.Tx) error {
-		_, err := k.target(tx, &o.Conditions)
+		old, err := k.target(tx, &o.Conditions)
+		if err == nil {
+			c = old.cover
+		}
 		return err
 	}); err != nil {
 		return Written{}, err
 	}
 
-	dek, err := s.store.NewDEK(k.acct.ID, k.acct.Protector)
+	dek, err := k.newDEK(c)
 	if err != nil {
-		return Written{}, k.edge(err)
+		return Written{}, err
 	}
 	defer dek.Close()
 	part, err := k.sealMetadata(dek, o.Metadata)
@@ -41,7 +44,7 @@ func (s *Service) PutBlob(ctx context.Context, c *access.Caller, ref Ref, o PutO
 		return Written{}, err
 	}
 	sums := newDigest(o.Body, true) // stored as Content-MD5 whether or not one was sent
-	content, err := s.store.Write(ctx, dek, k.acct.Class(), o.Length, sums)
+	content, err := s.store.Write(ctx, dek, c.class, o.Length, sums)
 	if err != nil {
 		return Written{}, sums.fault(k, err)
 	}
@@ -52,15 +55,20 @@ func (s *Service) PutBlob(ctx context.Context, c *access.Caller, ref Ref, o PutO
 	o.Headers.ContentMD5 = sums.sumMD5()
 
 	var answer Written
+	replaced := false
 	err = k.update(ctx, func(tx *object.Tx) error {
 		old, err := k.target(tx, &o.Conditions)
 		if err != nil {
 			return err
 		}
+		if old.cover != c { // another container under the name meanwhile
+			return k.fault(fault.Busy)
+		}
+		replaced = k.rekeyed(old)
 		if err := k.discard(tx, old); err != nil {
 			return err
 		}
-		row, err := k.newRow(tx, dek, part, content)
+		row, err := k.newRow(tx, c, dek, part, content)
 		if err != nil {
 			return err
 		}
@@ -72,13 +80,14 @@ func (s *Service) PutBlob(ctx context.Context, c *access.Caller, ref Ref, o PutO
 	if err != nil {
 		return Written{}, err
 	}
+	k.noteRekeyed(replaced)
 	answer.ContentMD5, answer.ContentCRC64 = o.Headers.ContentMD5, sums.sumCRC()
 	return answer, nil
 }
 
 func (o *PutOptions) check(k *call) (tier, error) {
 	what := k.ref.String()
-	if err := k.encryption(o.Encryption); err != nil {
+	if err := k.ask(o.Encryption, true); err != nil {
 		return 0, err
 	}
 	if o.Length > MaxPut {
@@ -117,7 +126,7 @@ func (k *call) verifyPut(sums *digest, o PutOptions) error {
 
 // target finds what a create would replace and checks that it may.
 func (k *call) target(tx *object.Tx, cond *Conditions) (*found, error) {
-	old, err := k.find(tx)
+	old, err := k.findCovered(tx)
 	if err != nil {
 		return nil, err
 	}
@@ -133,7 +142,7 @@ func (k *call) sealMetadata(dek *object.DEK, m Metadata) (object.Part, error) {
 	if plain == nil {
 		return object.Part{Kind: object.PartMeta}, nil
 	}
-	part, err := k.s.store.SealMeta(dek, k.acct.Protector, plain)
+	part, err := k.s.store.SealMeta(dek, dek.Protector(), plain)
 	return part, k.edge(err)
 }
 
@@ -148,12 +157,12 @@ func (k *call) discard(tx *object.Tx, old *found) error {
 }
 
 // newRow makes the row of a content under one new data key.
-func (k *call) newRow(tx *object.Tx, dek *object.DEK, part object.Part, content *object.Content) (*object.Row, error) {
+func (k *call) newRow(tx *object.Tx, c cover, dek *object.DEK, part object.Part, content *object.Content) (*object.Row, error) {
 	entry, err := tx.Wrap(dek)
 	if err != nil {
 		return nil, err
 	}
-	row := &object.Row{Owner: k.acct.ID, Class: k.acct.Class(), DEKs: []object.DEKEntry{entry}}
+	row := &object.Row{Owner: k.acct.ID, Class: c.class, DEKs: []object.DEKEntry{entry}, CPKHash: c.hash()}
 	if part.Sealed != nil {
 		row.SetPart(part)
 	}
@@ -170,19 +179,9 @@ func (k *call) newRow(tx *object.Tx, dek *object.DEK, part object.Part, content 
 // newRecord makes the record of a content that replaces old.
 func (k *call) newRecord(old *found, h Headers, t tier, length int64) *record {
 	etag, at := k.s.stamp.next(old.oldETag())
-	rec := &record{etag: etag, modified: at, created: at, length: length, headers: h, tier: t}
+	rec := &record{etag: etag, modified: at, created: at, length: length, headers: h, tier: t, scope: old.cover.scope}
 	if t != tierInferred {
 		rec.tierChanged = at
 	}
 	return rec
-}
-
-// findDEK returns the entry of a data key.
-func findDEK(entries []object.DEKEntry, id keys.ID) (object.DEKEntry, bool) {
-	for _, e := range entries {
-		if e.ID == id {
-			return e, true
-		}
-	}
-	return object.DEKEntry{}, false
 }

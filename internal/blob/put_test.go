@@ -103,7 +103,6 @@ func TestPutBlobRefuses(t *testing.T) {
 		{"archive", "a", "x", blob.PutOptions{Tier: "Archive"}, fault.UnsupportedOperation},
 		{"unknown tier", "a", "x", blob.PutOptions{Tier: "warm"}, fault.InvalidHeaderValue},
 		{"scope", "a", "x", blob.PutOptions{Encryption: blob.EncryptionOptions{Scope: "s"}}, fault.EncryptionNotHonoured},
-		{"customer key", "a", "x", blob.PutOptions{Encryption: blob.EncryptionOptions{CustomerKey: true}}, fault.EncryptionNotHonoured},
 		{"tags condition", "a", "x", blob.PutOptions{Conditions: blob.Conditions{IfTags: "x"}}, fault.UnsupportedHeader},
 		{"two conditions", "a", "x", blob.PutOptions{Conditions: blob.Conditions{IfMatch: "*", IfNoneMatch: "*"}}, fault.MultipleConditions},
 		{"create only, there", "there", "x", blob.PutOptions{Conditions: blob.Conditions{IfNoneMatch: "*"}}, fault.BlobAlreadyExists},
@@ -165,7 +164,7 @@ func TestShortBody(t *testing.T) {
 		_, err = w.Blobs.PutBlob(w.ctx, w.who, ref("a"), blob.PutOptions{Length: n, Body: iotest.ErrReader(slow)})
 		w.want("PutBlob of a body with a fault", err, fault.Timeout)
 	}
-	if _, err := w.Blobs.GetProperties(w.ctx, w.who, ref("a"), blob.Conditions{}); !fault.Is(err, fault.BlobNotFound) {
+	if _, err := w.Blobs.GetProperties(w.ctx, w.who, ref("a"), blob.Conditions{}, blob.EncryptionOptions{}); !fault.Is(err, fault.BlobNotFound) {
 		t.Errorf("short bodies left a blob: %v", err)
 	}
 	if l, err := w.Blobs.GetBlockList(w.ctx, w.who, ref("a"), blob.WhichAll, blob.Conditions{}); err == nil && len(l.Uncommitted) > 0 {
@@ -300,7 +299,7 @@ func TestAnonymous(t *testing.T) {
 		if box == "open" {
 			list = success
 		}
-		_, err := w.Blobs.GetProperties(w.ctx, nil, r, blob.Conditions{})
+		_, err := w.Blobs.GetProperties(w.ctx, nil, r, blob.Conditions{}, blob.EncryptionOptions{})
 		w.want("anonymous read in "+box, err, read)
 		_, err = w.Blobs.List(w.ctx, nil, acct, r.Container, blob.ListBlobsOptions{})
 		w.want("anonymous list in "+box, err, list)
@@ -311,8 +310,8 @@ func TestAnonymous(t *testing.T) {
 	}
 	_, err := nobody.tryPut("a", "x", blob.PutOptions{})
 	w.want("anonymous put", err, fault.NoAuthentication)
-	_, err = w.Blobs.GetProperties(w.ctx, nil, blob.Ref{Account: acct, Container: "nobox", Blob: "a"}, blob.Conditions{})
+	_, err = w.Blobs.GetProperties(w.ctx, nil, blob.Ref{Account: acct, Container: "nobox", Blob: "a"}, blob.Conditions{}, blob.EncryptionOptions{})
 	w.want("anonymous read in no container", err, fault.ResourceNotFound)
-	_, err = w.Blobs.GetProperties(w.ctx, nil, blob.Ref{Account: "nobody", Container: "box", Blob: "a"}, blob.Conditions{})
+	_, err = w.Blobs.GetProperties(w.ctx, nil, blob.Ref{Account: "nobody", Container: "box", Blob: "a"}, blob.Conditions{}, blob.EncryptionOptions{})
 	w.want("anonymous read in no account", err, fault.AccountNotFound)
 }

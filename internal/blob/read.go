@@ -62,7 +62,7 @@ func (s *Service) Open(ctx context.Context, c *access.Caller, ref Ref, o ReadOpt
 }
 
 func (o *ReadOptions) check(k *call) error {
-	if err := k.encryption(o.Encryption); err != nil {
+	if err := k.ask(o.Encryption, false); err != nil {
 		return err
 	}
 	if err := o.Conditions.form(k.op, k.ref.String()); err != nil {
@@ -88,7 +88,10 @@ func (k *call) readable(tx *object.Tx, cond Conditions) (*found, error) {
 	if err != nil {
 		return nil, err
 	}
-	return f, cond.check(k.op, k.ref.String(), reading, f.state(), fault.BlobNotFound)
+	if err := cond.check(k.op, k.ref.String(), reading, f.state(), fault.BlobNotFound); err != nil {
+		return nil, err
+	}
+	return f, k.unlock(f)
 }
 
 // span cuts the range of a request to the content.
@@ -178,18 +181,21 @@ func (d *Download) Close() error {
 }
 
 // GetProperties describes a blob, metadata included.
-func (s *Service) GetProperties(ctx context.Context, c *access.Caller, ref Ref, cond Conditions) (Properties, error) {
-	return s.describe(ctx, "blob.GetProperties", c, ref, cond)
+func (s *Service) GetProperties(ctx context.Context, c *access.Caller, ref Ref, cond Conditions, enc EncryptionOptions) (Properties, error) {
+	return s.describe(ctx, "blob.GetProperties", c, ref, cond, enc)
 }
 
 // GetMetadata is GetProperties under its own name; the wire sends less of it.
-func (s *Service) GetMetadata(ctx context.Context, c *access.Caller, ref Ref, cond Conditions) (Properties, error) {
-	return s.describe(ctx, "blob.GetMetadata", c, ref, cond)
+func (s *Service) GetMetadata(ctx context.Context, c *access.Caller, ref Ref, cond Conditions, enc EncryptionOptions) (Properties, error) {
+	return s.describe(ctx, "blob.GetMetadata", c, ref, cond, enc)
 }
 
-func (s *Service) describe(ctx context.Context, op string, c *access.Caller, ref Ref, cond Conditions) (Properties, error) {
+func (s *Service) describe(ctx context.Context, op string, c *access.Caller, ref Ref, cond Conditions, enc EncryptionOptions) (Properties, error) {
 	k, err := s.begin(ctx, op, c, ref, needRead)
 	if err != nil {
+		return Properties{}, err
+	}
+	if err := k.ask(enc, false); err != nil {
 		return Properties{}, err
 	}
 	if err := cond.form(k.op, ref.String()); err != nil {

@@ -72,8 +72,6 @@ func TestRangeSums(t *testing.T) {
 	w.want("sum without a range", err, fault.InvalidHeaderValue)
 	_, err = open(blob.ReadOptions{Range: r, RangeMD5: true, RangeCRC64: true})
 	w.want("both sums", err, fault.MD5AndCRC64)
-	_, err = open(blob.ReadOptions{Encryption: blob.EncryptionOptions{CustomerKey: true}})
-	w.want("customer key", err, fault.EncryptionNotHonoured)
 }
 
 // TestReadOutlivesTheBlob opens a read, lets the blob be replaced and collected, and
@@ -108,10 +106,10 @@ func TestPropertiesTouchNoContent(t *testing.T) {
 	w.put("b", "small")
 	written, read, chunks := w.Extents.Written.Load(), w.Extents.Read.Load(), w.rows()["k"]
 	inline := w.Objects.Stats().InlineRows
-	if _, err := w.Blobs.SetMetadata(w.ctx, w.who, ref("a"), blob.Metadata{{Name: "m", Value: "v"}}, blob.Conditions{}); err != nil {
+	if _, err := w.Blobs.SetMetadata(w.ctx, w.who, ref("a"), blob.Metadata{{Name: "m", Value: "v"}}, blob.Conditions{}, blob.EncryptionOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := w.Blobs.SetMetadata(w.ctx, w.who, ref("b"), blob.Metadata{{Name: "m", Value: "v"}}, blob.Conditions{}); err != nil {
+	if _, err := w.Blobs.SetMetadata(w.ctx, w.who, ref("b"), blob.Metadata{{Name: "m", Value: "v"}}, blob.Conditions{}, blob.EncryptionOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := w.Blobs.SetHTTPHeaders(w.ctx, w.who, ref("a"), blob.Headers{ContentType: "a/b"}, blob.Conditions{}); err != nil {
@@ -151,9 +149,9 @@ func TestConditionalReads(t *testing.T) {
 		if err == nil {
 			d.Close()
 		}
-		_, err = w.Blobs.GetProperties(w.ctx, w.who, ref("a"), tt.c)
+		_, err = w.Blobs.GetProperties(w.ctx, w.who, ref("a"), tt.c, blob.EncryptionOptions{})
 		w.want("GetProperties "+tt.name, err, tt.want)
-		_, err = w.Blobs.GetMetadata(w.ctx, w.who, ref("a"), tt.c)
+		_, err = w.Blobs.GetMetadata(w.ctx, w.who, ref("a"), tt.c, blob.EncryptionOptions{})
 		w.want("GetMetadata "+tt.name, err, tt.want)
 		_, err = w.Blobs.GetBlockList(w.ctx, w.who, ref("a"), blob.WhichAll, tt.c)
 		w.want("GetBlockList "+tt.name, err, tt.want)

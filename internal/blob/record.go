@@ -25,8 +25,9 @@ type record struct {
 	headers     Headers
 	tier        tier
 	tierChanged time.Time
-	blocks      int // of the last block list
-	idLength    int // decoded length of their ids
+	blocks      int    // of the last block list
+	idLength    int    // decoded length of their ids
+	scope       string // encryption scope; empty: the account's key, or a customer-provided one
 }
 
 func (rec *record) encode(r *object.Row) {
@@ -40,6 +41,7 @@ func (rec *record) encode(r *object.Row) {
 	setTime(r, tagTierChanged, rec.tierChanged)
 	setU32(r, tagBlockCount, uint32(rec.blocks))
 	setU8(r, tagIDLength, byte(rec.idLength))
+	setString(r, tagScope, rec.scope)
 }
 
 func decodeRecord(r *object.Row) (*record, error) {
@@ -54,6 +56,7 @@ func decodeRecord(r *object.Row) (*record, error) {
 		tierChanged: f.time(tagTierChanged, false),
 		blocks:      int(f.u32(tagBlockCount)),
 		idLength:    int(f.u8(tagIDLength)),
+		scope:       f.string(tagScope),
 	}
 	if f.u8(tagType) != typeBlock || rec.tier > tierLast || rec.length != r.Length() {
 		return nil, errRow
@@ -161,9 +164,10 @@ func blobKey(owner, container keys.ID, blob string) []byte {
 
 // found is a committed blob, or nothing: then row and rec are nil.
 type found struct {
-	key []byte
-	row *object.Row
-	rec *record
+	key   []byte
+	row   *object.Row
+	rec   *record
+	cover cover // of what the request writes; only findCovered sets it
 }
 
 func (f *found) state() state {
@@ -188,6 +192,24 @@ func (k *call) find(tx *object.Tx) (*found, error) {
 		return nil, err
 	}
 	return k.findIn(tx, box)
+}
+
+// findCovered is find for a write of content: the container's encryption policy is
+// decided before anybody learns what is there.
+func (k *call) findCovered(tx *object.Tx) (*found, error) {
+	box, err := k.enter(tx)
+	if err != nil {
+		return nil, err
+	}
+	c, err := k.cover(box)
+	if err != nil {
+		return nil, err
+	}
+	f, err := k.findIn(tx, box)
+	if err == nil {
+		f.cover = c
+	}
+	return f, err
 }
 
 func (k *call) findIn(tx *object.Tx, box *container) (*found, error) {
@@ -218,6 +240,7 @@ func encryptionOf(r *object.Row) Encryption {
 	if len(r.DEKs) > 0 {
 		e.Protector, e.Kref = r.DEKs[0].Protector, r.DEKs[0].Kref()
 	}
+	e.Scope = string(r.Get(tagScope))
 	if len(r.CPKHash) > 0 {
 		e.KeySHA256 = base64.StdEncoding.EncodeToString(r.CPKHash)
 	}

@@ -19,6 +19,9 @@ type Options struct {
 	Now func() time.Time // nil is time.Now
 	// StagingLife is how long staged blocks are kept after the last one; 0 is 7 days.
 	StagingLife time.Duration
+	// OnAlarm is told when many blobs were overwritten under a new customer-provided
+	// key. May be nil; must not block.
+	OnAlarm func(Alarm)
 }
 
 // Service is the Blob service. All methods are safe in parallel.
@@ -29,6 +32,8 @@ type Service struct {
 	stamp       stamper
 	stagingLife time.Duration
 	collector   collector
+	alarms      alarms
+	onAlarm     func(Alarm)
 }
 
 // New makes the service over an open store.
@@ -39,7 +44,7 @@ func New(store *object.Store, accounts *account.Service, o Options) *Service {
 	if o.StagingLife == 0 {
 		o.StagingLife = 7 * 24 * time.Hour
 	}
-	return &Service{store: store, accounts: accounts, now: o.Now, stamp: stamper{now: o.Now}, stagingLife: o.StagingLife}
+	return &Service{store: store, accounts: accounts, now: o.Now, stamp: stamper{now: o.Now}, stagingLife: o.StagingLife, onAlarm: o.OnAlarm}
 }
 
 // What the operations ask of their callers.
@@ -68,6 +73,8 @@ type call struct {
 	ref  Ref
 	need access.Need
 	acct account.Info
+
+	asked EncryptionOptions // what the request asks; see ask
 }
 
 // begin looks the account up and, for a caller who has authenticated, authorizes him:
@@ -116,22 +123,6 @@ func (k *call) absent(err error, kind fault.Kind) error {
 
 func (k *call) fault(kind fault.Kind, details ...fault.Detail) error {
 	return fault.New(k.op, k.ref.String(), kind, nil, details...)
-}
-
-// encryption refuses what the request asks of encryption and we do not do yet.
-func (k *call) encryption(o EncryptionOptions) error {
-	header := ""
-	switch {
-	case o.CustomerKey:
-		header = "x-ms-encryption-key"
-	case o.Scope != "":
-		header = "x-ms-encryption-scope"
-	case k.who != nil && k.who.SAS != nil && k.who.SAS.EncryptionScope != "":
-		header = "ses"
-	default:
-		return nil
-	}
-	return k.fault(fault.EncryptionNotHonoured, fault.Detail{Name: "HeaderName", Value: header})
 }
 
 // view and update run f and turn what the store answers into faults.

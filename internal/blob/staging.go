@@ -21,6 +21,60 @@ type staging struct {
 	idLength int       // decoded length of all block ids
 	count    int       // block rows
 	row      *object.Row
+
+	hashes map[keys.ID][]byte // of the customer-provided keys that data keys are under
+}
+
+// dataKey is a data key that a blob or its staging has, and the hash of the
+// customer-provided key that it is under, if it is.
+type dataKey struct {
+	object.DEKEntry
+	hash []byte
+}
+
+// deks are the data keys of the staged blocks, the newest last.
+func (st *staging) deks() []dataKey {
+	if st == nil {
+		return nil
+	}
+	list := make([]dataKey, len(st.row.DEKs))
+	for i, e := range st.row.DEKs {
+		list[i] = dataKey{e, st.hashes[e.ID]}
+	}
+	return list
+}
+
+// add makes e one of the data keys of staged blocks.
+func (st *staging) add(e object.DEKEntry, hash []byte) {
+	st.row.DEKs = append(st.row.DEKs, e)
+	if hash != nil {
+		if st.hashes == nil {
+			st.hashes = make(map[keys.ID][]byte)
+		}
+		st.hashes[e.ID] = hash
+	}
+}
+
+// deks are the data keys of the committed blob.
+func (f *found) deks() []dataKey {
+	if f.row == nil {
+		return nil
+	}
+	list := make([]dataKey, len(f.row.DEKs))
+	for i, e := range f.row.DEKs {
+		list[i] = dataKey{e, f.row.CPKHash}
+	}
+	return list
+}
+
+// findDEK returns the data key of that id.
+func findDEK(have []dataKey, id keys.ID) (dataKey, bool) {
+	for _, d := range have {
+		if d.ID == id {
+			return d, true
+		}
+	}
+	return dataKey{}, false
 }
 
 func (st *staging) encode() *object.Row {
@@ -29,6 +83,13 @@ func (st *staging) encode() *object.Row {
 	setTime(r, tagModified, st.touched)
 	setU8(r, tagIDLength, byte(st.idLength))
 	setU32(r, tagStaged, uint32(st.count))
+	var hashes [][]byte
+	for _, e := range r.DEKs { // in their order, so that a row has one spelling
+		if h := st.hashes[e.ID]; h != nil {
+			hashes = append(hashes, append(e.ID[:], h...))
+		}
+	}
+	r.Set(tagStagedHash, hashes...)
 	return r
 }
 
@@ -40,6 +101,21 @@ func decodeStaging(r *object.Row) (*staging, error) {
 		idLength: int(f.u8(tagIDLength)),
 		count:    int(f.u32(tagStaged)),
 		row:      r,
+	}
+	f.asked[tagStagedHash] = true
+	for _, b := range r.All(tagStagedHash) {
+		if len(b) != 16+32 {
+			return nil, errRow
+		}
+		if st.hashes == nil {
+			st.hashes = make(map[keys.ID][]byte)
+		}
+		st.hashes[keys.ID(b)] = b[16:]
+	}
+	for _, e := range r.DEKs {
+		if (e.Protector == keys.CPK) != (st.hashes[e.ID] != nil) {
+			return nil, errRow
+		}
 	}
 	return st, f.done()
 }
@@ -64,11 +140,11 @@ func (k *call) putStaging(tx *object.Tx, key []byte, st *staging) error {
 	return tx.Put(object.Staging, key, st.encode())
 }
 
-// fitting returns the newest entry under the protector p.
-func fitting(entries []object.DEKEntry, p keys.Protector) (object.DEKEntry, bool) {
-	for i := len(entries) - 1; i >= 0; i-- {
-		if entries[i].Protector == p {
-			return entries[i], true
+// fitting returns the newest data key under the protection c.
+func fitting(have []dataKey, c cover) (object.DEKEntry, bool) {
+	for i := len(have) - 1; i >= 0; i-- {
+		if _, bad := c.conflict(have[i].Protector, have[i].hash); !bad {
+			return have[i].DEKEntry, true
 		}
 	}
 	return object.DEKEntry{}, false
@@ -118,8 +194,7 @@ func (k *call) dropStaging(tx *object.Tx, key []byte) error {
 // entry. It is durable before content is sealed under it; of two that race, the loser
 // uses the winner's. A blob that has content under the same protector goes on with the
 // key of that content, so that rounds of blocks keep one key.
-func (k *call) stage(ctx context.Context, idLength int, lease string) (object.DEKEntry, error) {
-	var entry object.DEKEntry
+func (k *call) stage(ctx context.Context, idLength int, lease string) (entry object.DEKEntry, c cover, err error) {
 	look := func(tx *object.Tx) (bool, *staging, *found, error) {
 		old, err := k.stageTarget(tx, lease)
 		if err != nil {
@@ -132,23 +207,22 @@ func (k *call) stage(ctx context.Context, idLength int, lease string) (object.DE
 		if err := k.checkIDLength(st, old, idLength); err != nil {
 			return false, nil, nil, err
 		}
+		c = old.cover
 		ok := false
-		if st != nil {
-			entry, ok = fitting(st.row.DEKs, k.acct.Protector)
-		}
+		entry, ok = fitting(st.deks(), c)
 		return ok, st, old, nil
 	}
 	ready := false
-	err := k.view(ctx, func(tx *object.Tx) (err error) {
+	err = k.view(ctx, func(tx *object.Tx) (err error) {
 		ready, _, _, err = look(tx)
 		return err
 	})
 	if ready || err != nil {
-		return entry, err
+		return entry, c, err
 	}
-	fresh, err := k.s.store.NewDEK(k.acct.ID, k.acct.Protector)
+	fresh, err := k.newDEK(c)
 	if err != nil {
-		return entry, k.edge(err)
+		return entry, c, err
 	}
 	defer fresh.Close()
 	err = k.update(ctx, func(tx *object.Tx) error {
@@ -160,25 +234,25 @@ func (k *call) stage(ctx context.Context, idLength int, lease string) (object.DE
 			st = k.newStaging()
 			st.idLength = idLength
 		}
-		if old.row != nil {
-			entry, ok = fitting(old.row.DEKs, k.acct.Protector)
-		}
-		if !ok {
+		if entry, ok = fitting(old.deks(), c); !ok {
+			if c.protector != fresh.Protector() { // another container under the name meanwhile
+				return k.fault(fault.Busy)
+			}
 			if entry, err = tx.Wrap(fresh); err != nil {
 				return err
 			}
 		}
-		st.row.DEKs = append(st.row.DEKs, entry)
+		st.add(entry, c.hash())
 		st.touched = k.s.now().UTC()
 		return k.putStaging(tx, old.key, st)
 	})
-	return entry, err
+	return entry, c, err
 }
 
 // stageTarget finds the blob that blocks are staged for. There are no leases yet, so
 // none can be held; the service answers so even when the blob is not there.
 func (k *call) stageTarget(tx *object.Tx, lease string) (*found, error) {
-	old, err := k.find(tx)
+	old, err := k.findCovered(tx)
 	if err != nil {
 		return nil, err
 	}

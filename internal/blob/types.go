@@ -55,11 +55,11 @@ type Encryption struct {
 	Kref      keys.ID
 }
 
-// EncryptionOptions are what a request asks of encryption. None is honoured yet:
-// anything but the zero value is refused, never ignored.
+// EncryptionOptions are what a request asks of encryption. The zero value leaves it to
+// the SAS, the container and the account.
 type EncryptionOptions struct {
-	Scope       string // x-ms-encryption-scope
-	CustomerKey bool   // any of the x-ms-encryption-key headers is there
+	Scope string       // x-ms-encryption-scope
+	Key   *CustomerKey // x-ms-encryption-key, once all of the triple was checked
 }
 
 // Written is what a write answers.

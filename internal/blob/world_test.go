@@ -155,7 +155,7 @@ func (w *world) get(n string) string {
 
 func (w *world) props(n string) blob.Properties {
 	w.Helper()
-	p, err := w.Blobs.GetProperties(w.ctx, w.who, ref(n), blob.Conditions{})
+	p, err := w.Blobs.GetProperties(w.ctx, w.who, ref(n), blob.Conditions{}, blob.EncryptionOptions{})
 	if err != nil {
 		w.Fatal(err)
 	}

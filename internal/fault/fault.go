@@ -107,6 +107,11 @@ const (
 	ConditionsNotSupported // conditional headers on an operation that has none
 	CORSRefused            // preflight without a rule that fits: 403
 
+	ForbiddenByEncryptionPolicy // the container wants another encryption and denies an override: 403
+	ScopeNotFound               // no encryption scope of that name
+	ScopeDisabled               // the encryption scope was disabled by an administrator: 403
+	CustomerKeyNotPermitted     // the account forbids customer-provided keys: 403
+
 	KindCount // number of kinds; not a kind
 )
 

@@ -60,6 +60,7 @@ var operations = []operation{
 	op("account.list", (*Server).opAccountList),
 	op("account.keys", (*Server).opAccountKeys),
 	op("account.regenerate", (*Server).opAccountRegenerate),
+	op("account.set", (*Server).opAccountSet),
 	op("account.delete", (*Server).opAccountDelete),
 }
 

@@ -10,6 +10,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"github.com/coffer-storage/coffer/internal/blob"
 	"github.com/coffer-storage/coffer/internal/meta/pebblekv"
 	"github.com/coffer-storage/coffer/internal/object"
 	"github.com/coffer-storage/coffer/internal/server/store"
@@ -28,6 +29,7 @@ type metrics struct {
 	commits   prometheus.Histogram
 	conflicts prometheus.Counter
 	tornTails prometheus.Counter
+	rekeyed   prometheus.Counter
 }
 
 func newMetrics() *metrics {
@@ -52,6 +54,9 @@ func newMetrics() *metrics {
 		tornTails: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "coffer_torn_tails_total", Help: "Logs that ended in an unsynced, broken tail."}),
 	}
+	m.rekeyed = prometheus.NewCounter(prometheus.CounterOpts{
+		Name: "coffer_rekeyed_alarms_total", Help: "Times that many blobs were overwritten under a new customer-provided key."})
+	m.registry.MustRegister(m.rekeyed)
 	m.registry.MustRegister(m.requests, m.latency, m.bytes, m.aborted, m.damage, m.commits, m.conflicts, m.tornTails,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
@@ -73,6 +78,15 @@ func (m *metrics) corrupt(log *slog.Logger) func(object.Damage) {
 	return func(d object.Damage) {
 		m.damage.Inc()
 		log.Error("stored bytes do not authenticate", "table", d.Table.Name, "chunk", d.Chunk.String(), "err", d.Err)
+	}
+}
+
+// alarm counts and logs what may be somebody who locks the owner out.
+func (m *metrics) alarm(log *slog.Logger) func(blob.Alarm) {
+	return func(a blob.Alarm) {
+		m.rekeyed.Inc()
+		log.Warn("many blobs were overwritten under a new customer-provided key",
+			"account", string(a.Account), "count", a.Count, "within", a.Within)
 	}
 }
 

@@ -83,6 +83,18 @@ func (s *Server) opAccountDelete(ctx context.Context, a AccountArgs, _ func(Prog
 	return Nothing{}, err
 }
 
+func (s *Server) opAccountSet(ctx context.Context, a AccountArgs, _ func(Progress)) (Account, error) {
+	n, err := parseAccount(a.Name)
+	if err != nil {
+		return Account{}, err
+	}
+	info, err := s.store.Accounts.Set(ctx, n, account.Change{ForbidCustomerKeys: a.ForbidCPK})
+	if err != nil {
+		return Account{}, err
+	}
+	return s.account(info), nil
+}
+
 func parseAccount(s string) (name.Account, error) {
 	n, err := name.ParseAccount(s)
 	return n, withHint(err, "an account's name has 3 to 24 lower case letters and digits")
@@ -101,6 +113,7 @@ func (s *Server) withKeys(ctx context.Context, info account.Info) (Account, erro
 func (s *Server) account(i account.Info) Account {
 	a := Account{
 		Name: string(i.Name), ID: i.ID.String(), Created: i.Created, Default: i.Default, Double: i.Double,
+		ForbidCPK: i.ForbidCustomerKeys,
 		Protector: "account key (service-managed)",
 	}
 	if u := s.url(s.blob.l); u != "" {

@@ -246,6 +246,8 @@ type AccountArgs struct {
 	Keys  []string `json:"keys,omitempty"`  // create: base64, instead of random ones
 	Which int      `json:"which,omitempty"` // regenerate: 1 or 2
 	Force bool     `json:"force,omitempty"` // delete: with everything in it
+
+	ForbidCPK *bool `json:"forbidCpk,omitempty"` // set; nil: as it is
 }
 
 // Account describes an account. Keys are there only where they were asked for.
@@ -255,6 +257,7 @@ type Account struct {
 	Created   time.Time `json:"created"`
 	Default   bool      `json:"default,omitempty"`
 	Double    bool      `json:"double,omitempty"`
+	ForbidCPK bool      `json:"forbidCpk,omitempty"`
 	Keys      []string  `json:"keys,omitempty"`
 	Endpoint  string    `json:"endpoint,omitempty"`
 	Protector string    `json:"protector"`

@@ -106,7 +106,7 @@ func (s *Server) openStore(ctx context.Context) error {
 		AcceptRollback: s.cfg.AcceptRollback,
 		MemTable:       memTableSize, BlockCache: blockCacheSize,
 		Now: s.now, Logger: s.log, Fatal: s.cfg.Fatal,
-		OnCorrupt: s.metrics.corrupt(s.log), Hooks: s.metrics.hooks(),
+		OnCorrupt: s.metrics.corrupt(s.log), Hooks: s.metrics.hooks(), OnAlarm: s.metrics.alarm(s.log),
 	})
 	if err != nil {
 		return err

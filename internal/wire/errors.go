@@ -107,7 +107,12 @@ var table = [fault.KindCount]Entry{
 	fault.UsesCustomerSpecifiedEncryption:       {Status: 409, Code: "BlobUsesCustomerSpecifiedEncryption", Message: "The blob is encrypted with customer specified encryption, but it was not provided in the request."},
 	fault.DoesNotUseCustomerSpecifiedEncryption: {Status: 409, Code: "BlobDoesNotUseCustomerSpecifiedEncryption", Message: "The blob is not encrypted with customer specified encryption, but one was provided in the request."},
 	fault.CustomerSpecifiedEncryptionMismatch:   {Status: 409, Code: "BlobCustomerSpecifiedEncryptionMismatch", Message: "The given customer specified encryption does not match the encryption used to encrypt the blob."},
-	fault.KeyGone: {Status: 403, Code: "KeyVaultEncryptionKeyNotFound", Message: "The key vault key is not found to unwrap the encryption key."},
+	fault.ForbiddenByEncryptionPolicy:           {Status: 403, Code: "RequestForbiddenByContainerEncryptionPolicy", Message: "The request is forbidden by the container encryption policy."},
+	// For these three the service's own codes are not known; spec/customer-keys.md.
+	fault.ScopeNotFound:           {Status: 404, Code: "EncryptionScopeNotFound", Message: "The specified encryption scope does not exist."},
+	fault.ScopeDisabled:           {Status: 403, Code: "EncryptionScopeDisabled", Message: "The encryption scope is disabled."},
+	fault.CustomerKeyNotPermitted: {Status: 403, Code: "CustomerProvidedKeyNotPermitted", Message: "Customer-provided keys are not permitted on this storage account."},
+	fault.KeyGone:                 {Status: 403, Code: "KeyVaultEncryptionKeyNotFound", Message: "The key vault key is not found to unwrap the encryption key."},
 
 	// What does not authenticate is an internal error to a client, without detail.
 	fault.Corrupt: {Status: 500, Code: "InternalError", Message: textInternal},

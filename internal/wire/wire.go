@@ -47,7 +47,8 @@ type Request struct {
 	Caller          *access.Caller
 	Key             Key // that protects what was read or written, once it is known
 
-	body *Body
+	body     *Body
+	withheld http.Header
 }
 
 // Key names a version of a key, for logs.

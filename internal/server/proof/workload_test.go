@@ -192,7 +192,7 @@ func (w *load) metadata(thing, meta string) error {
 		return nil
 	}
 	return w.l.do(change{thing: {old.data, meta}}, func() error {
-		_, err := w.st.Blobs.SetMetadata(ctx, owner, refOf(thing), blob.Metadata{{Name: "Round", Value: meta}}, blob.Conditions{})
+		_, err := w.st.Blobs.SetMetadata(ctx, owner, refOf(thing), blob.Metadata{{Name: "Round", Value: meta}}, blob.Conditions{}, blob.EncryptionOptions{})
 		return err
 	})
 }

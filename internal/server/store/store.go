@@ -15,6 +15,7 @@ package store
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"log/slog"
 	"slices"
@@ -62,7 +63,9 @@ type Options struct {
 	// Fatal is told that the log was lost. It must not return. nil: exit code 3.
 	Fatal     func(error)
 	OnCorrupt func(object.Damage)
-	Hooks     pebblekv.Hooks
+	// OnAlarm is told what the blob service finds alarming, after it is in the trail.
+	OnAlarm func(blob.Alarm)
+	Hooks   pebblekv.Hooks
 }
 
 // Store is an opened store. Its fields are set once and may be used in parallel.
@@ -305,12 +308,25 @@ func (s *Store) openServices(ctx context.Context, o *Options) error {
 
 	s.Accounts = account.New(s.Objects, s.Ring, account.Options{Now: o.Now})
 	s.later(func() error { s.Accounts.Close(); return nil })
-	s.Blobs = blob.New(s.Objects, s.Accounts, blob.Options{Now: o.Now})
+	s.Blobs = blob.New(s.Objects, s.Accounts, blob.Options{Now: o.Now, OnAlarm: s.alarm(o.OnAlarm)})
 	s.Janitor = janitor.New(janitor.Options{
 		Store: s.Objects, Ring: s.Ring, Collectors: []janitor.Collector{s.Blobs.Collect}, Now: o.Now, Logger: o.Logger,
 	})
 	s.later(func() error { s.Janitor.Close(); return nil })
 	return nil
+}
+
+// alarm puts an alarm into the trail and passes it on.
+func (s *Store) alarm(next func(blob.Alarm)) func(blob.Alarm) {
+	return func(a blob.Alarm) {
+		s.Audit.After(audit.Record{
+			Actor: "server", Operation: "blob.alarm.rekeyed", Outcome: audit.OK,
+			What: fmt.Sprintf("account %s: %d blobs overwritten under a new customer-provided key within %v", a.Account, a.Count, a.Within),
+		})
+		if next != nil {
+			next(a)
+		}
+	}
 }
 
 // Close closes everything; HEAD then says that the store was stopped cleanly. Nothing

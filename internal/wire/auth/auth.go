@@ -81,7 +81,7 @@ var serviceNames = map[byte]string{'b': "blob", 'q': "queue", 't': "table", 'f':
 // Authenticate finds out who makes r and returns the caller, who is anonymous if the
 // request says nothing. h is the header of the answer, for a challenge.
 func (a *Authenticator) Authenticate(r *wire.Request, h http.Header) (*access.Caller, error) {
-	c := &access.Caller{RequestID: r.ID, Secure: a.secure(r.Request), IP: a.clientIP(r.Request)}
+	c := &access.Caller{RequestID: r.ID, Secure: a.Secure(r.Request), IP: a.clientIP(r.Request)}
 	values := r.Header.Values("Authorization")
 	switch {
 	case len(values) > 1:
@@ -119,7 +119,8 @@ func refuse(kind fault.Kind, detail string) error {
 	return fault.New("auth.Authenticate", "", kind, nil, fault.Detail{Name: "AuthenticationErrorDetail", Value: detail})
 }
 
-func (a *Authenticator) secure(r *http.Request) bool {
+// Secure reports whether a request came over TLS, to us or to a proxy that we trust.
+func (a *Authenticator) Secure(r *http.Request) bool {
 	if r.TLS != nil {
 		return true
 	}

@@ -44,7 +44,7 @@ func (a *Authenticator) sharedKey(r *wire.Request, c *access.Caller, kind access
 		}
 	}
 	return refuse(fault.AuthenticationFailed, "The MAC signature found in the HTTP request '"+sig+
-		"' is not the same as any computed signature. Server used following string to sign: '"+texts[0]+"'.")
+		"' is not the same as any computed signature. Server used following string to sign: '"+r.Redact(texts[0])+"'.")
 }
 
 // checkDate refuses requests that are too old or too early, so that a recorded request
@@ -77,10 +77,11 @@ func signedTexts(r *wire.Request, kind access.Kind) []string {
 	if kind == access.SharedKeyLite {
 		head, tail = liteHead(r.Request), liteResource(r)
 	}
-	names := canonicalNames(r.Header, ordinal)
-	texts := []string{head + canonicalHeaders(r.Header, names) + tail}
-	if other := canonicalNames(r.Header, cultural); !equal(names, other) {
-		texts = append(texts, head+canonicalHeaders(r.Header, other)+tail)
+	h := r.SignedHeader()
+	names := canonicalNames(h, ordinal)
+	texts := []string{head + canonicalHeaders(h, names) + tail}
+	if other := canonicalNames(h, cultural); !equal(names, other) {
+		texts = append(texts, head+canonicalHeaders(h, other)+tail)
 	}
 	return texts
 }

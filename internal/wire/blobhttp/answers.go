@@ -93,6 +93,9 @@ func document(w *wire.Response, r *wire.Request, write func(*wire.Writer)) error
 
 // protect notes for the log which key protects what the request was about.
 func (h *Handler) protect(r *wire.Request, e blob.Encryption) {
+	if e.KeySHA256 != "" {
+		r.Key = wire.Key{Name: "cpk"}
+	}
 	if e.Kref.IsZero() {
 		return
 	}

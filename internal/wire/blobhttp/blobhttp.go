@@ -98,6 +98,7 @@ func (h *Handler) ServeHTTP(rw http.ResponseWriter, hr *http.Request) {
 	r, w := wire.NewRequest(hr, h.o.Now()), wire.NewResponse(rw)
 	body := wire.NewBody(rw, hr)
 	r.SetBody(body)
+	withholdKeys(r)
 	err := h.answer(w, r)
 	cut := false
 	if err != nil {
@@ -144,6 +145,9 @@ func (h *Handler) answer(w *wire.Response, r *wire.Request) (err error) {
 			err = fault.New("blobhttp", "", fault.Internal, nil)
 		}
 	}()
+	if err := h.refusePlain(r); err != nil {
+		return err
+	}
 	rt, err := h.read(r)
 	wire.SetCommon(w, r, serverName)
 	if err != nil {

@@ -34,6 +34,10 @@ func (h *Handler) putBlob(w *wire.Response, r *wire.Request) error {
 	if o.Conditions, err = conditionsOf(r); err != nil {
 		return err
 	}
+	if o.Encryption, err = encryptionOf(r, true); err != nil {
+		return err
+	}
+	defer o.Encryption.Key.Destroy()
 	res, err := h.blobs.PutBlob(r.Context(), r.Caller, ref, o)
 	if err != nil {
 		return err
@@ -65,6 +69,10 @@ func (h *Handler) getBlob(w *wire.Response, r *wire.Request) error {
 	if o.Conditions, err = conditionsOf(r); err != nil {
 		return err
 	}
+	if o.Encryption, err = encryptionOf(r, false); err != nil {
+		return err
+	}
+	defer o.Encryption.Key.Destroy()
 	d, err := h.blobs.Open(r.Context(), r.Caller, ref, o)
 	if err != nil {
 		return err
@@ -118,7 +126,12 @@ func (h *Handler) properties(r *wire.Request) (blob.Properties, error) {
 	if err != nil {
 		return blob.Properties{}, err
 	}
-	p, err := h.blobs.GetProperties(r.Context(), r.Caller, ref, cond)
+	enc, err := encryptionOf(r, false)
+	if err != nil {
+		return blob.Properties{}, err
+	}
+	defer enc.Key.Destroy()
+	p, err := h.blobs.GetProperties(r.Context(), r.Caller, ref, cond, enc)
 	h.protect(r, p.Encryption)
 	return p, err
 }
@@ -179,7 +192,12 @@ func (h *Handler) setBlobMetadata(w *wire.Response, r *wire.Request) error {
 	if err != nil {
 		return err
 	}
-	res, err := h.blobs.SetMetadata(r.Context(), r.Caller, ref, m, cond)
+	enc, err := encryptionOf(r, true)
+	if err != nil {
+		return err
+	}
+	defer enc.Key.Destroy()
+	res, err := h.blobs.SetMetadata(r.Context(), r.Caller, ref, m, cond, enc)
 	if err != nil {
 		return err
 	}

@@ -35,6 +35,10 @@ func (h *Handler) putBlock(w *wire.Response, r *wire.Request) error {
 	if o.LeaseID, err = leaseOf(r); err != nil {
 		return err
 	}
+	if o.Encryption, err = encryptionOf(r, true); err != nil {
+		return err
+	}
+	defer o.Encryption.Key.Destroy()
 	res, err := h.blobs.PutBlock(r.Context(), r.Caller, ref, o)
 	if err != nil {
 		return err
@@ -64,6 +68,10 @@ func (h *Handler) putBlockList(w *wire.Response, r *wire.Request) error {
 	if o.Conditions, err = conditionsOf(r); err != nil {
 		return err
 	}
+	if o.Encryption, err = encryptionOf(r, true); err != nil {
+		return err
+	}
+	defer o.Encryption.Key.Destroy()
 	body, err := sumBody(r)
 	if err != nil {
 		return err

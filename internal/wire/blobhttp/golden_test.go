@@ -65,6 +65,21 @@ func (b *syncBuffer) String() string {
 
 func newRig(t testing.TB) *rig {
 	t.Helper()
+	g := stoppedRig(t)
+	g.srv.Start()
+	return g
+}
+
+// newSecureRig is newRig over TLS.
+func newSecureRig(t testing.TB) *rig {
+	t.Helper()
+	g := stoppedRig(t)
+	g.srv.StartTLS()
+	return g
+}
+
+func stoppedRig(t testing.TB) *rig {
+	t.Helper()
 	g := &rig{TB: t, store: blobtest.New(t), log: new(syncBuffer)}
 	if _, err := g.store.Accounts.EnsureDefault(context.Background()); err != nil {
 		t.Fatal(err)
@@ -90,8 +105,7 @@ func newRig(t testing.TB) *rig {
 		h.ServeHTTP(w, r.WithContext(wire.WithRawHeader(r.Context(), raw)))
 	}))
 	g.srv.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)
-	g.srv.Start()
-	t.Cleanup(g.srv.Close)
+	t.Cleanup(func() { g.srv.Close() })
 	return g
 }
 

@@ -38,7 +38,7 @@ func (c client) do(method, target string, body []byte, headers ...string) *http.
 		r.Header.Set(headers[i], headers[i+1])
 	}
 	c.cred.Sign(r, r.URL.EscapedPath(), c.store.Clock.Now())
-	resp, err := http.DefaultClient.Do(r)
+	resp, err := c.srv.Client().Do(r)
 	if err != nil {
 		c.Fatal(err)
 	}

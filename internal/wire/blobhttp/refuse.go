@@ -74,13 +74,23 @@ func refuseForm(r *wire.Request, rt *route) error {
 }
 
 // refuseEncryption refuses every header that asks for encryption under another key than
-// the account's. The names are matched by their form, so that one that is newer than
+// the account's, but those that the operation takes. The names are matched by their form, so that one that is newer than
 // this code is refused as well. Values are neither read nor told back.
 func refuseEncryption(r *wire.Request, rt *route) error {
 	n := firstHeader(r, func(n string) bool {
 		return strings.HasPrefix(n, "x-ms-") && !strings.HasPrefix(n, "x-ms-meta-") && strings.Contains(n, "encryption") &&
-			!(rt.op == "CreateContainer" && (n == headerDefaultScope || n == headerDenyOverride))
+			!(rt.op == "CreateContainer" && (n == headerDefaultScope || n == headerDenyOverride)) &&
+			!(rt.keys && (n == headerKeyHash || n == headerAlgorithm || n == headerScope))
 	})
+	switch {
+	case n != "":
+	case len(r.Withheld(headerSourceKey)) > 0:
+		n = headerSourceKey
+	case len(r.Withheld(headerKey)) > 0 && (!rt.keys || r.Version < wire.EncryptionVersion):
+		n = headerKey
+	case r.Version < wire.EncryptionVersion && (r.Has(headerKeyHash) || r.Has(headerAlgorithm) || r.Has(headerScope)):
+		n = firstHeader(r, func(n string) bool { return n == headerKeyHash || n == headerAlgorithm || n == headerScope })
+	}
 	if n != "" {
 		return notHonouredEncryption(n)
 	}

@@ -40,6 +40,7 @@ type route struct {
 	maxBody int64        // bytes, if body
 	needs   []string     // headers that must be there
 	write   bool         // not on the secondary endpoint
+	keys    bool         // takes a customer-provided key, and a scope
 	serve   func(*Handler, *wire.Response, *wire.Request) error
 	refused string // why there is no serve: the operation is refused by its name
 }
@@ -120,22 +121,22 @@ var routes = []route{
 
 	{op: "CopyBlobFromURL", verb: put, on: onBlob, when: headerIs("x-ms-requires-sync", "true"), write: true, refused: later},
 	{op: "PutBlobFromURL", verb: put, on: onBlob, when: selector{header: "x-ms-copy-source", also: "x-ms-blob-type"}, write: true, refused: later},
-	{op: "PutBlob", verb: put, on: onBlob, when: headerIs("x-ms-blob-type", "BlockBlob"), write: true, body: true, maxBody: blob.MaxPut, serve: (*Handler).putBlob},
+	{op: "PutBlob", verb: put, on: onBlob, when: headerIs("x-ms-blob-type", "BlockBlob"), write: true, body: true, maxBody: blob.MaxPut, keys: true, serve: (*Handler).putBlob},
 	{op: "PutAppendBlob", verb: put, on: onBlob, when: headerIs("x-ms-blob-type", "AppendBlob"), write: true, refused: later},
 	{op: "PutPageBlob", verb: put, on: onBlob, when: headerIs("x-ms-blob-type", "PageBlob"), write: true, refused: later},
 	{op: "CopyBlob", verb: put, on: onBlob, when: header("x-ms-copy-source"), write: true, refused: later},
 	// Without a known type: the handler says what is wrong with the header.
-	{op: "PutBlob", verb: put, on: onBlob, write: true, body: true, maxBody: blob.MaxPut, needs: []string{"x-ms-blob-type"}, serve: (*Handler).putBlob},
-	{op: "GetBlob", verb: get, on: onBlob, serve: (*Handler).getBlob},
-	{op: "GetBlobProperties", verb: head, on: onBlob, serve: (*Handler).getBlobProperties},
+	{op: "PutBlob", verb: put, on: onBlob, write: true, body: true, maxBody: blob.MaxPut, needs: []string{"x-ms-blob-type"}, keys: true, serve: (*Handler).putBlob},
+	{op: "GetBlob", verb: get, on: onBlob, keys: true, serve: (*Handler).getBlob},
+	{op: "GetBlobProperties", verb: head, on: onBlob, keys: true, serve: (*Handler).getBlobProperties},
 	{op: "DeleteBlob", verb: del, on: onBlob, write: true, serve: (*Handler).deleteBlob},
 	{op: "SetBlobProperties", verb: put, on: onBlob, comp: "properties", write: true, serve: (*Handler).setBlobProperties},
-	{op: "GetBlobMetadata", verb: get, on: onBlob, comp: "metadata", serve: (*Handler).getBlobMetadata},
-	{op: "GetBlobMetadata", verb: head, on: onBlob, comp: "metadata", serve: (*Handler).getBlobMetadata},
-	{op: "SetBlobMetadata", verb: put, on: onBlob, comp: "metadata", write: true, serve: (*Handler).setBlobMetadata},
+	{op: "GetBlobMetadata", verb: get, on: onBlob, comp: "metadata", keys: true, serve: (*Handler).getBlobMetadata},
+	{op: "GetBlobMetadata", verb: head, on: onBlob, comp: "metadata", keys: true, serve: (*Handler).getBlobMetadata},
+	{op: "SetBlobMetadata", verb: put, on: onBlob, comp: "metadata", write: true, keys: true, serve: (*Handler).setBlobMetadata},
 	{op: "PutBlockFromURL", verb: put, on: onBlob, comp: "block", when: header("x-ms-copy-source"), write: true, refused: later},
-	{op: "PutBlock", verb: put, on: onBlob, comp: "block", write: true, body: true, maxBody: blob.MaxBlock, serve: (*Handler).putBlock},
-	{op: "PutBlockList", verb: put, on: onBlob, comp: "blocklist", write: true, body: true, maxBody: maxBlockXML, serve: (*Handler).putBlockList},
+	{op: "PutBlock", verb: put, on: onBlob, comp: "block", write: true, body: true, maxBody: blob.MaxBlock, keys: true, serve: (*Handler).putBlock},
+	{op: "PutBlockList", verb: put, on: onBlob, comp: "blocklist", write: true, body: true, maxBody: maxBlockXML, keys: true, serve: (*Handler).putBlockList},
 	{op: "GetBlockList", verb: get, on: onBlob, comp: "blocklist", serve: (*Handler).getBlockList},
 	{op: "SnapshotBlob", verb: put, on: onBlob, comp: "snapshot", write: true, refused: later},
 	{op: "UndeleteBlob", verb: put, on: onBlob, comp: "undelete", write: true, refused: later},

@@ -6,6 +6,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -131,8 +132,13 @@ func TestNotHonouredHeaders(t *testing.T) {
 				t.Fatalf("%s is refused anyway: %v", rt.op, err)
 			}
 			r.Header.Set(n, "v")
-			if err := rt.admit(r); err == nil {
-				t.Errorf("%s ignores %s", rt.op, n)
+			withholdKeys(r)
+			taken := rt.keys && slices.Contains([]string{headerKey, headerKeyHash, headerAlgorithm, headerScope}, n)
+			if err := rt.admit(r); (err == nil) != taken {
+				t.Errorf("%s with %s: %v, taken %t", rt.op, n, err, taken)
+			}
+			if r.Version = "2018-11-09"; taken && rt.admit(r) == nil {
+				t.Errorf("%s takes %s before there were such headers", rt.op, n)
 			}
 		}
 		r := requestFor(rt)
