@@ -71,8 +71,10 @@ type counts [4]int
 
 // child runs one seed in a process of its own.
 func child(t *testing.T, seed uint64, args ...string) ([]byte, error) {
-	return exec.Command(os.Args[0], append(args, fmt.Sprintf("-test.short=%v", testing.Short()), "-test.run=^TestPebble$", "-test.timeout=5m",
-		"-seed="+strconv.FormatUint(seed, 10), "-dir="+t.TempDir())...).CombinedOutput()
+	cmd := exec.Command(os.Args[0], append(args, fmt.Sprintf("-test.short=%v", testing.Short()), "-test.run=^TestPebble$", "-test.timeout=5m",
+		"-seed="+strconv.FormatUint(seed, 10), "-dir="+t.TempDir())...)
+	cmd.Dir = t.TempDir() // where Pebble's test leaves its store when it fails
+	return cmd.CombinedOutput()
 }
 
 // TestDamageIsMet is the control: with a changed byte below sealedfs the same streams fail.
