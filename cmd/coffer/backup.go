@@ -29,6 +29,9 @@ func (c *backupCreateCmd) Run(a *app) error {
 	}
 	a.printBackup("backed up", got)
 	if !a.json {
+		if got.Linked > 0 {
+			fmt.Fprintf(a.stdout, "%d files share their blocks with the store: copy the set to another disk.\n", got.Linked)
+		}
 		fmt.Fprintln(a.stdout, "It opens with the unseal keys or the recovery kit of this store, which are not in it.")
 	}
 	return nil

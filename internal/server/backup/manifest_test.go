@@ -21,7 +21,7 @@ func sample() *Manifest {
 	}
 }
 
-// The form is fixed: this is the vector of spec.
+// The form is fixed: this is the vector of spec/backup.md.
 func TestManifestVector(t *testing.T) {
 	got := sha256.Sum256(sample().Encode())
 	const want = "ac94b573074207ad0332e768e2dafbcbceaeb6286f631fb6bdc9188357be4114"

@@ -29,7 +29,7 @@ var Encodings = []string{"raw", "hex", "base64", "utf-16"}
 const (
 	window     = 8 // bytes of a pattern in the filter, or fewer with shorter patterns
 	filterBits = 18
-	block      = 1 << 20
+	blockSize  = 1 << 20
 )
 
 // Hit is one place where a needle was found.
@@ -51,6 +51,7 @@ type Searcher struct {
 	mask     uint64 // of the window
 	width    int    // of the window, in bytes
 	longest  int
+	block    int // bytes read at a time
 	filter   []uint64
 	byKey    map[uint64][]int // window of a pattern -> patterns
 }
@@ -60,7 +61,7 @@ func New(needles [][]byte) (*Searcher, error) {
 	if len(needles) == 0 {
 		return nil, fmt.Errorf("search: nothing to search for")
 	}
-	s := &Searcher{width: window, filter: make([]uint64, 1<<filterBits/64), byKey: map[uint64][]int{}}
+	s := &Searcher{width: window, block: blockSize, filter: make([]uint64, 1<<filterBits/64), byKey: map[uint64][]int{}}
 	for i, n := range needles {
 		if len(n) < MinNeedle {
 			return nil, fmt.Errorf("search: string %d has %d bytes: under %d it would be found by chance", i+1, len(n), MinNeedle)
@@ -146,10 +147,10 @@ func hash(k uint64) uint64 { return k * 0x9E3779B97F4A7C15 >> (64 - filterBits) 
 // Reader searches r to its end and calls found for every hit, in ascending order of
 // offsets. It returns the number of bytes read.
 func (s *Searcher) Reader(r io.Reader, found func(Hit)) (int64, error) {
-	buf := make([]byte, 0, block+s.longest+8)
+	buf := make([]byte, 0, s.block+s.longest+8)
 	var base int64 // offset of buf[0]
 	for {
-		n, err := io.ReadFull(r, buf[len(buf):len(buf)+block])
+		n, err := io.ReadFull(r, buf[len(buf):len(buf)+s.block])
 		buf = buf[:len(buf)+n]
 		end := err == io.EOF || err == io.ErrUnexpectedEOF
 		if err != nil && !end {

@@ -16,11 +16,13 @@ import (
 
 // Every form of a needle is found wherever it lies, across the border of blocks too.
 func TestFindsEveryFormEverywhere(t *testing.T) {
+	const block = 4 << 10
 	needle := []byte("Canary-+?>~0123456789")
 	s, err := New([][]byte{[]byte("unrelated string"), needle})
 	if err != nil {
 		t.Fatal(err)
 	}
+	s.block = block
 	wideLE, wideBE := wide(needle)
 	forms := map[string][]byte{
 		"raw":      needle,
@@ -66,7 +68,7 @@ func TestNoiseHasNoHits(t *testing.T) {
 		t.Fatal(err)
 	}
 	rng := rand.NewChaCha8([32]byte{1})
-	if _, err := s.Reader(io.LimitReader(rng, 8<<20), func(h Hit) { t.Errorf("hit in noise: %v", h) }); err != nil {
+	if _, err := s.Reader(io.LimitReader(rng, 4<<20), func(h Hit) { t.Errorf("hit in noise: %v", h) }); err != nil {
 		t.Fatal(err)
 	}
 }
