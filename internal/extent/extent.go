@@ -14,6 +14,8 @@ var (
 	ErrNotFound = errors.New("extent: no such place")
 	// ErrFull refuses a write because the disk is nearly full.
 	ErrFull = errors.New("extent: no space left")
+	// ErrDamaged is returned when the second layer of an extent does not open.
+	ErrDamaged = errors.New("extent: stored bytes are damaged")
 )
 
 // OwnSize is the sealed size from which a chunk gets an extent of its own.
@@ -31,11 +33,13 @@ const (
 )
 
 // Place says where a chunk lies. It is the driver's and goes into the chunk row:
-// extent id (16), offset (u64), length (u64).
+// extent id (16), offset (u64), length (u64), in bytes of chunks whatever the second
+// layer makes of them. The class is not stored: it is that of the row.
 type Place struct {
 	Extent [16]byte
 	Offset uint64
 	Length uint64
+	Double bool
 }
 
 // Info describes one extent.
@@ -45,6 +49,11 @@ type Info struct {
 	Size   int64 // bytes that it takes
 	Shared bool  // holds many chunks
 	Open   bool  // still taking chunks, or being written
+
+	// The second layer, class Double only: the version of the infrastructure key that it
+	// is under, and how it seals. Zero when its header cannot be read.
+	Infra     [16]byte
+	Algorithm string
 }
 
 // Store holds extents. All methods are safe in parallel.

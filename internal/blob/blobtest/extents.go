@@ -152,7 +152,7 @@ func (w *writer) Commit() (extent.Place, error) {
 		return extent.Place{}, errors.New("blobtest: chunk is shorter than announced")
 	}
 	w.c.closed = true
-	return extent.Place{Extent: w.id, Length: uint64(w.size)}, nil
+	return extent.Place{Extent: w.id, Length: uint64(w.size), Double: w.c.class == extent.Double}, nil
 }
 
 func (w *writer) Abort() {

@@ -3,6 +3,7 @@
 //
 //	<dir>/single/<2 hex>/<32 hex>      one chunk of OwnSize or more
 //	<dir>/single/<2 hex>/<32 hex>.s    many smaller chunks, back to back, at most SharedSize
+//	<dir>/double/..                    the same with the second layer around them (CFX1)
 //
 // A chunk of its own is written under a temporary name, synced, renamed, and its
 // directory synced: under its final name it is whole. Small chunks reserve a range of
@@ -10,12 +11,15 @@
 // together share one sync. After a restart no shared extent is written again: what its
 // tail holds without a row is garbage.
 //
+// In class double the second layer is put on and taken off here, so everything above
+// sees chunks; a chunk begins on a sector. Each sector is written once, under keys that
+// only its extent has. The tree is made with its first extent.
+//
 // A failed sync poisons the file (or directory) for the life of the process: nothing is
 // put there again, and no commit that needed it succeeds.
 package fileextent
 
 import (
-	"crypto/rand"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -25,7 +29,9 @@ import (
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 
+	"github.com/coffer-storage/coffer/internal/crypt/infraext"
 	"github.com/coffer-storage/coffer/internal/extent"
+	"github.com/coffer-storage/coffer/internal/secret"
 )
 
 // FS is what the store needs of a file system. Every vfs.FS has it.
@@ -42,6 +48,14 @@ type FS interface {
 	PathDir(path string) string
 }
 
+// Keys are the versions of the infrastructure key.
+type Keys interface {
+	// SealInfra returns the Active version.
+	SealInfra() (kref [16]byte, k secret.Key, err error)
+	// OpenInfra returns the version that kref names.
+	OpenInfra(kref [16]byte) (secret.Key, error)
+}
+
 // Options open a Store.
 type Options struct {
 	FS  FS
@@ -50,6 +64,13 @@ type Options struct {
 	FreeSpace func() (bytes uint64, err error) // nil: not watched
 	MinFree   uint64
 	Handles   int // open files kept for reading; 0: 256
+
+	// Infra has the keys of class double; nil: it is not served.
+	Infra Keys
+	// Suite is how new extents of class double are sealed; 0: as the process should,
+	// XTS or in FIPS mode CBC. AllowXTS lets a FIPS process open those by XTS.
+	Suite    infraext.Suite
+	AllowXTS bool
 }
 
 // writeCategory names our writes to the file system's statistics.
@@ -65,14 +86,15 @@ const (
 type Store struct {
 	o       Options
 	fs      FS
-	root    string // of class single
-	dirs    [dirCount]group
+	single  *tree
+	double  *tree
 	handles *handles
+	used    usage
 
 	mu      sync.Mutex
-	current *shared              // takes small chunks; nil: none yet
-	open    map[[16]byte]*shared // current, and those with writers
-	own     map[[16]byte]bool    // being written
+	current map[*tree]*shared    // takes small chunks; none at first
+	open    map[[16]byte]*shared // current ones, and those with writers
+	own     map[[16]byte]*tree   // being written
 	closed  bool
 }
 
@@ -80,7 +102,7 @@ var _ extent.Store = (*Store)(nil)
 
 var (
 	errClosed = errors.New("fileextent: store is closed")
-	errDouble = errors.New("fileextent: class double is not served yet")
+	errDouble = errors.New("fileextent: class double needs infrastructure keys")
 )
 
 // Open opens the extents in o.Dir and removes what a crash left unfinished.
@@ -88,44 +110,28 @@ func Open(o Options) (*Store, error) {
 	if o.Handles == 0 {
 		o.Handles = 256
 	}
+	if o.Suite == 0 {
+		o.Suite = infraext.DefaultSuite()
+	}
 	s := &Store{
-		o:    o,
-		fs:   o.FS,
-		root: o.FS.PathJoin(o.Dir, "single"),
-		open: make(map[[16]byte]*shared),
-		own:  make(map[[16]byte]bool),
+		o:       o,
+		fs:      o.FS,
+		single:  &tree{class: extent.Single, root: o.FS.PathJoin(o.Dir, "single")},
+		double:  &tree{class: extent.Double, root: o.FS.PathJoin(o.Dir, "double")},
+		current: make(map[*tree]*shared),
+		open:    make(map[[16]byte]*shared),
+		own:     make(map[[16]byte]*tree),
 	}
 	s.handles = newHandles(o.Handles, func(name string) (vfs.File, error) { return o.FS.Open(name) })
-	if err := s.makeDirs(); err != nil {
+	if err := s.makeTree(s.single); err != nil {
 		return nil, err
 	}
+	if s.exists(s.double.root) { // else with its first extent
+		if err := s.makeTree(s.double); err != nil {
+			return nil, err
+		}
+	}
 	return s, s.removeUnfinished()
-}
-
-// makeDirs makes the tree, durable before the first extent lies in it: every directory
-// that may have a new entry is synced, up to the one that was there before. The first
-// three always: a process that died here may have made them.
-func (s *Store) makeDirs() error {
-	dirs := []string{s.root}
-	for d := s.root; len(dirs) < 3 || !s.exists(d); {
-		up := s.fs.PathDir(d)
-		if up == d {
-			break
-		}
-		d = up
-		dirs = append(dirs, d)
-	}
-	for i := range dirCount {
-		if err := s.fs.MkdirAll(s.dir(byte(i)), 0o700); err != nil {
-			return err
-		}
-	}
-	for _, d := range dirs {
-		if err := s.syncDir(d); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 func (s *Store) exists(name string) bool {
@@ -134,70 +140,12 @@ func (s *Store) exists(name string) bool {
 }
 
 func (s *Store) removeUnfinished() error {
-	return s.eachName(func(dir, name string) error {
+	return s.eachName(func(t *tree, dir, name string) error {
 		if !strings.Contains(name, tmpMark) {
 			return nil
 		}
 		return s.fs.Remove(s.fs.PathJoin(dir, name))
 	})
-}
-
-func (s *Store) dir(first byte) string {
-	return s.fs.PathJoin(s.root, hex.EncodeToString([]byte{first}))
-}
-
-func (s *Store) path(id [16]byte, suffix string) string {
-	return s.fs.PathJoin(s.dir(id[0]), hex.EncodeToString(id[:])+suffix)
-}
-
-// placePath is the file that holds a chunk: its length says which kind it is.
-func (s *Store) placePath(p extent.Place) string {
-	if p.Length >= extent.OwnSize {
-		return s.path(p.Extent, "")
-	}
-	return s.path(p.Extent, sharedSuffix)
-}
-
-// eachName calls f for every file.
-func (s *Store) eachName(f func(dir, name string) error) error {
-	for i := range dirCount {
-		dir := s.dir(byte(i))
-		names, err := s.fs.List(dir)
-		if err != nil {
-			return err
-		}
-		for _, name := range names {
-			if err := f(dir, name); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
-}
-
-// newID draws the id of an extent, in a directory that is sound.
-func (s *Store) newID() ([16]byte, error) {
-	var id [16]byte
-	for range 64 {
-		rand.Read(id[:])
-		if s.dirs[id[0]].failed() == nil {
-			return id, nil
-		}
-	}
-	return id, fmt.Errorf("fileextent: no sound directory: %w", s.dirs[id[0]].failed())
-}
-
-func (s *Store) syncDir(dir string) error {
-	d, err := s.fs.OpenDir(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
-}
-
-// syncDirOf makes the name of an extent durable, together with others in its directory.
-func (s *Store) syncDirOf(id [16]byte) error {
-	return s.dirs[id[0]].sync(func() error { return s.syncDir(s.dir(id[0])) })
 }
 
 // room refuses a write that would leave less than MinFree.
@@ -228,7 +176,15 @@ func (s *Store) ReadAt(p extent.Place, b []byte, off int64) error {
 		return err
 	}
 	defer s.handles.put(h)
-	n, err := h.file.ReadAt(b, int64(p.Offset)+off)
+	if p.Double {
+		return s.readSectors(h, p, b, off)
+	}
+	return readFull(h.file, b, int64(p.Offset)+off)
+}
+
+// readFull fills b from a file that should have that much.
+func readFull(f vfs.File, b []byte, off int64) error {
+	n, err := f.ReadAt(b, off)
 	if n == len(b) {
 		return nil
 	}
@@ -241,17 +197,19 @@ func (s *Store) ReadAt(p extent.Place, b []byte, off int64) error {
 // Remove implements extent.Store. Readers that have the file open go on.
 func (s *Store) Remove(id [16]byte) error {
 	s.mu.Lock()
-	busy := s.open[id] != nil || s.own[id]
+	busy := s.open[id] != nil || s.own[id] != nil
 	s.mu.Unlock()
 	if busy {
 		return fmt.Errorf("fileextent: extent is being written")
 	}
-	for _, suffix := range []string{"", sharedSuffix} {
-		name := s.path(id, suffix)
-		s.handles.drop(name)
-		err := s.fs.Remove(name)
-		if !errors.Is(err, os.ErrNotExist) {
-			return err
+	for _, t := range s.trees() {
+		for _, suffix := range []string{"", sharedSuffix} {
+			name := s.path(t, id, suffix)
+			s.handles.drop(name)
+			err := s.fs.Remove(name)
+			if !errors.Is(err, os.ErrNotExist) {
+				return err
+			}
 		}
 	}
 	return extent.ErrNotFound
@@ -262,13 +220,17 @@ func (s *Store) Stat(id [16]byte) (extent.Info, error) {
 	if i, ok := s.openInfo(id); ok {
 		return i, nil
 	}
-	for _, suffix := range []string{"", sharedSuffix} {
-		fi, err := s.fs.Stat(s.path(id, suffix))
-		if err == nil {
-			return extent.Info{ID: id, Class: extent.Single, Size: fi.Size(), Shared: suffix != ""}, nil
-		}
-		if !errors.Is(err, os.ErrNotExist) {
-			return extent.Info{}, err
+	for _, t := range s.trees() {
+		for _, suffix := range []string{"", sharedSuffix} {
+			fi, err := s.fs.Stat(s.path(t, id, suffix))
+			if err == nil {
+				i := extent.Info{ID: id, Class: t.class, Size: fi.Size(), Shared: suffix != ""}
+				s.describeLayer(&i)
+				return i, nil
+			}
+			if !errors.Is(err, os.ErrNotExist) {
+				return extent.Info{}, err
+			}
 		}
 	}
 	return extent.Info{}, extent.ErrNotFound
@@ -279,17 +241,23 @@ func (s *Store) openInfo(id [16]byte) (extent.Info, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if e := s.open[id]; e != nil {
-		return extent.Info{ID: id, Class: extent.Single, Size: e.next, Shared: true, Open: true}, true
+		i := extent.Info{ID: id, Class: e.tree.class, Size: e.next, Shared: true, Open: true}
+		if e.layer != nil {
+			h := e.layer.Header()
+			i.Size = h.Suite.Offset(infraext.Sectors(e.next))
+			i.Infra, i.Algorithm = h.Kref, h.Suite.String()
+		}
+		return i, true
 	}
-	if s.own[id] {
-		return extent.Info{ID: id, Class: extent.Single, Open: true}, true
+	if t := s.own[id]; t != nil {
+		return extent.Info{ID: id, Class: t.class, Open: true}, true
 	}
 	return extent.Info{}, false
 }
 
 // List implements extent.Store. Extents that come or go meanwhile may be left out.
 func (s *Store) List(f func(extent.Info) error) error {
-	return s.eachName(func(_, name string) error {
+	return s.eachName(func(_ *tree, _, name string) error {
 		raw, err := hex.DecodeString(strings.TrimSuffix(name, sharedSuffix))
 		if err != nil || len(raw) != 16 {
 			return nil // unfinished, or not ours
@@ -318,7 +286,7 @@ func (s *Store) Close() error {
 		err = errors.Join(err, e.file.Close())
 	}
 	clear(s.open)
-	s.current = nil
+	clear(s.current)
 	s.handles.close()
 	return err
 }

@@ -13,8 +13,11 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"github.com/coffer-storage/coffer/internal/crypt/crypttest"
+	"github.com/coffer-storage/coffer/internal/crypt/infraext"
 	"github.com/coffer-storage/coffer/internal/extent"
 	"github.com/coffer-storage/coffer/internal/extent/extenttest"
+	"github.com/coffer-storage/coffer/internal/fault"
+	"github.com/coffer-storage/coffer/internal/secret"
 )
 
 // harness is the driver on one file system.
@@ -23,6 +26,38 @@ type harness struct {
 	dir string
 	mem *vfs.MemFS // nil on a real disk
 	now *Store
+
+	keys  *infraKeys
+	suite infraext.Suite
+}
+
+// infraKeys are versions of an infrastructure key, the last of them Active.
+type infraKeys struct {
+	mu   sync.Mutex
+	list []secret.Key
+}
+
+func newInfraKeys() *infraKeys { return &infraKeys{list: []secret.Key{secret.Random(32)}} }
+
+func (k *infraKeys) rotate() {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.list = append(k.list, secret.Random(32))
+}
+
+func (k *infraKeys) SealInfra() ([16]byte, secret.Key, error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return [16]byte{byte(len(k.list))}, k.list[len(k.list)-1], nil
+}
+
+func (k *infraKeys) OpenInfra(kref [16]byte) (secret.Key, error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if n := int(kref[0]); n > 0 && n <= len(k.list) && kref == [16]byte{byte(n)} {
+		return k.list[n-1], nil
+	}
+	return secret.Key{}, fault.New("keys.Open", "infrastructure", fault.Corrupt, errors.New("no such version"))
 }
 
 func (h *harness) Open(t testing.TB) extent.Store {
@@ -32,7 +67,7 @@ func (h *harness) Open(t testing.TB) extent.Store {
 			t.Fatal(err)
 		}
 	}
-	s, err := Open(Options{FS: h.fs, Dir: h.dir, Handles: 4})
+	s, err := Open(Options{FS: h.fs, Dir: h.dir, Handles: 4, Infra: h.keys, Suite: h.suite, AllowXTS: true})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -45,21 +80,43 @@ func (h *harness) Crash(t testing.TB) (extent.Store, bool) {
 	if h.mem == nil {
 		return nil, false
 	}
-	c := &harness{fs: h.mem.CrashClone(vfs.CrashCloneCfg{}), dir: h.dir}
+	c := &harness{fs: h.mem.CrashClone(vfs.CrashCloneCfg{}), dir: h.dir, keys: h.keys, suite: h.suite}
 	return c.Open(t), true
 }
 
+// kinds are the ways in which extents are written.
+var kinds = []struct {
+	name  string
+	class extent.Class
+	suite infraext.Suite
+}{
+	{"single", extent.Single, infraext.XTS},
+	{"double by XTS", extent.Double, infraext.XTS},
+	{"double by CBC", extent.Double, infraext.CBC},
+}
+
 func TestMemory(t *testing.T) {
-	extenttest.Run(t, func(testing.TB) extenttest.Harness {
-		fs := vfs.NewCrashableMem()
-		return &harness{fs: fs, mem: fs, dir: "data/extents"}
-	})
+	for _, k := range kinds {
+		t.Run(k.name, func(t *testing.T) {
+			extenttest.Run(t, k.class, func(testing.TB) extenttest.Harness {
+				fs := vfs.NewCrashableMem()
+				return &harness{fs: fs, mem: fs, dir: "data/extents", keys: newInfraKeys(), suite: k.suite}
+			})
+		})
+	}
 }
 
 func TestDisk(t *testing.T) {
-	extenttest.Run(t, func(t testing.TB) extenttest.Harness {
-		return &harness{fs: vfs.Default, dir: t.TempDir()}
-	})
+	for _, k := range kinds {
+		t.Run(k.name, func(t *testing.T) {
+			if testing.Short() && k.class == extent.Double {
+				t.Skip("512 directories for each test")
+			}
+			extenttest.Run(t, k.class, func(t testing.TB) extenttest.Harness {
+				return &harness{fs: vfs.Default, dir: t.TempDir(), keys: newInfraKeys(), suite: k.suite}
+			})
+		})
+	}
 }
 
 // faultFS fails operations on files when told to.
@@ -214,7 +271,7 @@ func TestLeftoversAreRemoved(t *testing.T) {
 		t.Fatal(err)
 	}
 	names := func() (found []string) {
-		s.eachName(func(_, name string) error { found = append(found, name); return nil })
+		s.eachName(func(_ *tree, _, name string) error { found = append(found, name); return nil })
 		return found
 	}
 	if n := names(); len(n) != 1 || !strings.Contains(n[0], tmpMark) {

@@ -6,6 +6,8 @@ import (
 	"sync"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"github.com/coffer-storage/coffer/internal/crypt/infraext"
 )
 
 // handles keeps files open for reading, the least recently used going first.
@@ -25,6 +27,9 @@ type handle struct {
 	file  vfs.File
 	users int
 	gone  bool
+
+	mu    sync.Mutex       // guards layer
+	layer *infraext.Extent // second layer, when it was opened
 }
 
 func newHandles(max int, open func(string) (vfs.File, error)) *handles {

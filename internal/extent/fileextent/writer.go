@@ -10,6 +10,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"github.com/coffer-storage/coffer/internal/crypt"
+	"github.com/coffer-storage/coffer/internal/crypt/infraext"
 	"github.com/coffer-storage/coffer/internal/extent"
 )
 
@@ -18,18 +19,24 @@ func (s *Store) Create(ctx context.Context, class extent.Class, size int64) (ext
 	switch {
 	case ctx.Err() != nil:
 		return nil, ctx.Err()
-	case class != extent.Single:
-		return nil, errDouble
 	case size <= 0:
 		return nil, fmt.Errorf("fileextent: chunk of %d bytes", size)
 	}
-	if err := s.room(size); err != nil {
+	t, err := s.treeOf(class)
+	if err != nil {
+		return nil, err
+	}
+	takes := size
+	if t == s.double {
+		takes = s.o.Suite.Offset(infraext.Sectors(size))
+	}
+	if err := s.room(takes); err != nil {
 		return nil, err
 	}
 	if size >= extent.OwnSize {
-		return s.createOwn(size)
+		return s.createOwn(t, size)
 	}
-	return s.createShared(size)
+	return s.createShared(t, size)
 }
 
 // full turns the disk's own word into ours.
@@ -74,20 +81,43 @@ var errFinished = errors.New("fileextent: writer has finished")
 
 // ownWriter writes a chunk that is an extent.
 type ownWriter struct {
-	s    *Store
-	id   [16]byte
-	tmp  string
-	file vfs.File // nil when finished
+	s     *Store
+	tree  *tree
+	id    [16]byte
+	tmp   string
+	file  vfs.File // nil when finished
+	layer *sealing // class double
 	ranged
-	started int64 // bytes whose writeback was started
+	stored  int64 // bytes in the file
+	started int64 // those whose writeback was started
 }
 
-func (s *Store) createOwn(size int64) (extent.Writer, error) {
-	id, err := s.newID()
+func (s *Store) createOwn(t *tree, size int64) (extent.Writer, error) {
+	w, err := s.openOwn(t, size)
 	if err != nil {
 		return nil, err
 	}
-	w := &ownWriter{s: s, id: id, tmp: s.path(id, tmpMark+"own"), ranged: ranged{size: size}}
+	if t != s.double {
+		return w, nil
+	}
+	x, header, err := s.newLayer(w.id)
+	if err == nil {
+		_, err = w.put(header, 0)
+	}
+	if err != nil {
+		w.Abort()
+		return nil, full(err)
+	}
+	w.layer = s.newSealing(x, 0, w.put)
+	return w, nil
+}
+
+func (s *Store) openOwn(t *tree, size int64) (*ownWriter, error) {
+	id, err := s.newID(t)
+	if err != nil {
+		return nil, err
+	}
+	w := &ownWriter{s: s, tree: t, id: id, tmp: s.path(t, id, tmpMark+"own"), ranged: ranged{size: size}}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed {
@@ -96,7 +126,7 @@ func (s *Store) createOwn(size int64) (extent.Writer, error) {
 	if w.file, err = s.fs.Create(w.tmp, writeCategory); err != nil {
 		return nil, full(err)
 	}
-	s.own[id] = true
+	s.own[id] = t
 	return w, nil
 }
 
@@ -108,15 +138,21 @@ func (w *ownWriter) Write(c crypt.Sealed) error {
 	if w.file == nil {
 		return errFinished
 	}
-	next := func(b []byte, _ int64) (int, error) { return w.file.Write(b) }
-	if err := w.write(next, c); err != nil {
-		return err
+	if w.layer != nil {
+		return w.write(w.layer.write, c)
 	}
-	if w.written-w.started >= writebackStep {
-		startWriteback(w.file, w.started, w.written-w.started)
-		w.started = w.written
+	return w.write(w.put, c)
+}
+
+// put writes the next bytes of the file.
+func (w *ownWriter) put(b []byte, _ int64) (int, error) {
+	n, err := w.file.Write(b)
+	w.stored += int64(n)
+	if err == nil && w.stored-w.started >= writebackStep {
+		startWriteback(w.file, w.started, w.stored-w.started)
+		w.started = w.stored
 	}
-	return nil
+	return n, err
 }
 
 // writebackStep is how much is written before the disk is told to begin: the sync at
@@ -128,11 +164,13 @@ func (w *ownWriter) Commit() (extent.Place, error) {
 	if w.file == nil {
 		return extent.Place{}, errFinished
 	}
-	if err := w.complete(); err != nil {
-		w.Abort()
-		return extent.Place{}, err
+	err := w.complete()
+	if err == nil && w.layer != nil {
+		err = w.layer.flush()
 	}
-	err := w.file.Sync()
+	if err == nil {
+		err = w.file.Sync()
+	}
 	if err != nil {
 		w.Abort()
 		return extent.Place{}, full(err)
@@ -140,18 +178,18 @@ func (w *ownWriter) Commit() (extent.Place, error) {
 	err = w.file.Close()
 	w.file = nil
 	if err == nil {
-		err = w.s.fs.Rename(w.tmp, w.s.path(w.id, ""))
+		err = w.s.fs.Rename(w.tmp, w.s.path(w.tree, w.id, ""))
 	}
 	if err != nil {
 		w.s.fs.Remove(w.tmp)
 	} else {
-		err = w.s.syncDirOf(w.id)
+		err = w.s.syncDirOf(w.tree, w.id)
 	}
 	w.finish()
 	if err != nil {
 		return extent.Place{}, err
 	}
-	return extent.Place{Extent: w.id, Length: uint64(w.size)}, nil
+	return extent.Place{Extent: w.id, Length: uint64(w.size), Double: w.tree == w.s.double}, nil
 }
 
 // Abort implements extent.Writer.
@@ -166,6 +204,9 @@ func (w *ownWriter) Abort() {
 }
 
 func (w *ownWriter) finish() {
+	if w.layer != nil {
+		w.layer.release()
+	}
 	w.s.mu.Lock()
 	defer w.s.mu.Unlock()
 	delete(w.s.own, w.id)
@@ -173,8 +214,10 @@ func (w *ownWriter) finish() {
 
 // shared is an extent that takes small chunks.
 type shared struct {
+	tree  *tree
 	id    [16]byte
 	file  vfs.File
+	layer *infraext.Extent // class double
 	syncs group
 
 	nameMu   sync.Mutex
@@ -188,47 +231,69 @@ type shared struct {
 
 // sharedWriter writes a chunk into a reserved range.
 type sharedWriter struct {
-	s  *Store
-	id [16]byte
-	e  *shared // nil when finished
+	s     *Store
+	id    [16]byte
+	e     *shared  // nil when finished
+	layer *sealing // class double
 	ranged
 }
 
-func (s *Store) createShared(size int64) (extent.Writer, error) {
+func (s *Store) createShared(t *tree, size int64) (extent.Writer, error) {
+	takes := size
+	if t == s.double {
+		takes = infraext.Padded(size)
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed {
 		return nil, errClosed
 	}
-	e := s.current
-	if e == nil || e.next+size > extent.SharedSize || e.syncs.failed() != nil {
-		var err error
-		if e, err = s.newShared(); err != nil {
+	e := s.current[t]
+	stale, err := s.stale(e)
+	if err != nil {
+		return nil, err
+	}
+	if e == nil || stale || e.next+takes > extent.SharedSize || e.syncs.failed() != nil {
+		if e, err = s.newShared(t); err != nil {
 			return nil, err
 		}
 	}
 	w := &sharedWriter{s: s, id: e.id, e: e, ranged: ranged{base: e.next, size: size}}
-	e.next += size
+	if e.layer != nil {
+		w.layer = s.newSealing(e.layer, e.next/infraext.SectorSize, e.file.WriteAt)
+	}
+	e.next += takes
 	e.writers++
 	return w, nil
 }
 
 // newShared replaces the current shared extent.
-func (s *Store) newShared() (*shared, error) {
-	id, err := s.newID()
+func (s *Store) newShared(t *tree) (*shared, error) {
+	id, err := s.newID(t)
 	if err != nil {
 		return nil, err
 	}
-	f, err := s.fs.Create(s.path(id, sharedSuffix), writeCategory)
-	if err != nil {
+	e := &shared{tree: t, id: id}
+	name := s.path(t, id, sharedSuffix)
+	if e.file, err = s.fs.Create(name, writeCategory); err != nil {
 		return nil, full(err)
 	}
-	if old := s.current; old != nil {
+	if t == s.double {
+		var header []byte
+		if e.layer, header, err = s.newLayer(id); err == nil {
+			_, err = e.file.WriteAt(header, 0) // durable with the first chunk
+		}
+		if err != nil {
+			e.file.Close()
+			s.fs.Remove(name) // what stays has no chunk, and is collected
+			return nil, full(err)
+		}
+	}
+	if old := s.current[t]; old != nil {
 		old.retired = true
 		s.closeIfIdle(old)
 	}
-	e := &shared{id: id, file: f}
-	s.current, s.open[id] = e, e
+	s.current[t], s.open[id] = e, e
 	return e, nil
 }
 
@@ -236,8 +301,8 @@ func (s *Store) newShared() (*shared, error) {
 func (s *Store) Seal(id [16]byte) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if e := s.current; e != nil && e.id == id {
-		s.current = nil
+	if e := s.open[id]; e != nil && s.current[e.tree] == e {
+		delete(s.current, e.tree)
 		e.retired = true
 		s.closeIfIdle(e)
 	}
@@ -258,6 +323,9 @@ func (w *sharedWriter) Write(c crypt.Sealed) error {
 	if w.e == nil {
 		return errFinished
 	}
+	if w.layer != nil {
+		return w.write(w.layer.write, c)
+	}
 	return w.write(w.e.file.WriteAt, c)
 }
 
@@ -271,13 +339,18 @@ func (w *sharedWriter) Commit() (extent.Place, error) {
 	if err := w.complete(); err != nil {
 		return extent.Place{}, err
 	}
+	if w.layer != nil {
+		if err := w.layer.flush(); err != nil {
+			return extent.Place{}, full(err)
+		}
+	}
 	if err := e.syncs.sync(e.file.Sync); err != nil {
 		return extent.Place{}, full(err)
 	}
 	if err := e.named(w.s); err != nil {
 		return extent.Place{}, err
 	}
-	return extent.Place{Extent: e.id, Offset: uint64(w.base), Length: uint64(w.size)}, nil
+	return extent.Place{Extent: e.id, Offset: uint64(w.base), Length: uint64(w.size), Double: e.layer != nil}, nil
 }
 
 // named makes the name of the extent durable, for the first committer and everyone who
@@ -288,7 +361,7 @@ func (e *shared) named(s *Store) error {
 	if e.nameDone {
 		return nil
 	}
-	if err := s.syncDirOf(e.id); err != nil {
+	if err := s.syncDirOf(e.tree, e.id); err != nil {
 		e.syncs.poison(err)
 		return err
 	}
@@ -304,6 +377,9 @@ func (w *sharedWriter) Abort() {
 }
 
 func (w *sharedWriter) finish() {
+	if w.layer != nil {
+		w.layer.release()
+	}
 	w.s.mu.Lock()
 	defer w.s.mu.Unlock()
 	w.e.writers--
