@@ -28,7 +28,7 @@ func withHint(err error, hint string) error {
 
 // hints says what to do next about kinds of faults that have one answer.
 var hints = map[fault.Kind]string{
-	fault.KeyStore:          "see that the key files are those of this store (--unseal-key, --infra-key) and that keystore.A and keystore.B are untouched; with a recovery kit: coffer backup restore",
+	fault.KeyStore:          "see that the key files are those of this store (--unseal-key, --infra-key) and that keystore.A and keystore.B are untouched; with the recovery kit: coffer recovery restore",
 	fault.Rollback:          "the store is older than it says itself, or a part is missing; restore the newest backup, or accept the loss with --accept-rollback",
 	fault.NewerFormat:       "this store was made by a newer version: install that version",
 	fault.Corrupt:           "run coffer verify to see what is damaged, then restore the newest backup",
