@@ -58,6 +58,7 @@ func main() {
 		{"sas-account", r.sasAccount},
 		{"sas-service", r.sasService},
 		{"sas-policy", r.sasPolicy},
+		{"customer-key", r.customerKey},
 		{"service", r.service},
 		{"protocol", r.protocol},
 		{"errors", r.errors},

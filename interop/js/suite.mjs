@@ -252,6 +252,32 @@ async function sasService() {
   assert.equal((await fetch(old)).status, 403);
 }
 
+// A blob under a key that comes with each request. The client itself refuses
+// to send one over plain HTTP.
+async function customerKey() {
+  const b = cont.getBlockBlobClient("customer-key.bin");
+  const key = (byte) => {
+    const k = Buffer.alloc(32, byte);
+    return {
+      encryptionKey: k.toString("base64"),
+      encryptionKeySha256: createHash("sha256").update(k).digest("base64"),
+      encryptionAlgorithm: "AES256",
+    };
+  };
+  const content = randomBytes(200000);
+  const write = () => b.upload(content, content.length, { customerProvidedKey: key(1) });
+  if (!svc.url.startsWith("https:")) {
+    await assert.rejects(write);
+    return;
+  }
+  const w = await write();
+  assert.equal(w.encryptionKeySha256, key(1).encryptionKeySha256);
+  same(await read(b, 0, undefined, { customerProvidedKey: key(1) }), content);
+  await refused(() => b.download(), 409, "BlobUsesCustomerSpecifiedEncryption");
+  await refused(() => b.download(0, undefined, { customerProvidedKey: key(2) }), 409, "BlobCustomerSpecifiedEncryptionMismatch");
+  assert.equal(await b.exists(), true); // the client takes the refusal of HEAD for "yes"
+}
+
 async function errors() {
   await refused(() => cont.getBlobClient("nothing").download(), 404, "BlobNotFound");
   await refused(() => cont.getBlobClient("nothing").getProperties(), 404);
@@ -287,6 +313,7 @@ for (const [step, f] of [
   ["checksums", checksums],
   ["sas-account", sasAccount],
   ["sas-service", sasService],
+  ["customer-key", customerKey],
   ["errors", errors],
   ["delete", remove],
 ]) {

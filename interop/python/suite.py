@@ -23,6 +23,7 @@ from azure.storage.blob import (
     ContainerClient,
     ContainerSasPermissions,
     ContentSettings,
+    CustomerProvidedEncryptionKey,
     ResourceTypes,
     generate_account_sas,
     generate_blob_sas,
@@ -254,6 +255,27 @@ def sas_policy():
     equal(fetch(f"{url}?{token}")[0], 403, "after the policy is gone")
 
 
+def cpk(byte):
+    k = bytes([byte]) * 32
+    return CustomerProvidedEncryptionKey(base64.b64encode(k).decode(), base64.b64encode(hashlib.sha256(k).digest()).decode())
+
+
+def customer_key():
+    b = cont.get_blob_client("customer-key.bin")
+    content = os.urandom(200000)
+    if not svc.url.startswith("https:"):
+        try:  # the client refuses to send a key over plain HTTP
+            b.upload_blob(content, cpk=cpk(1))
+        except (ValueError, HttpResponseError):
+            return
+        raise AssertionError("a key went over plain HTTP")
+    b.upload_blob(content, cpk=cpk(1), metadata={"under": "key"})
+    same(b.download_blob(cpk=cpk(1)).readall(), content)
+    equal(b.get_blob_properties(cpk=cpk(1)).metadata, {"under": "key"})
+    refused(lambda: b.download_blob().readall(), 409, "BlobUsesCustomerSpecifiedEncryption")
+    refused(lambda: b.download_blob(cpk=cpk(2)).readall(), 409, "BlobCustomerSpecifiedEncryptionMismatch")
+
+
 def service():
     check("sku_name" in svc.get_account_information())
     p = svc.get_service_properties()
@@ -279,7 +301,7 @@ def delete():
 def main():
     s = Suite()
     s.version(f"azure-storage-blob {azure.storage.blob.__version__}, python {sys.version.split()[0]}")
-    for f in (container, small, empty, large, names, list_flat, list_tree, ranges, blocks, metadata, conditions, checksums, sas_account, sas_service, sas_policy, service, errors, delete):
+    for f in (container, small, empty, large, names, list_flat, list_tree, ranges, blocks, metadata, conditions, checksums, sas_account, sas_service, sas_policy, customer_key, service, errors, delete):
         s.step(f.__name__.replace("_", "-"), f)
     sys.exit(s.done())
 
