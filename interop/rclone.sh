@@ -10,6 +10,8 @@ cd "$(dirname "$0")"
 rclone=$1
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
+trap 'exit 143' TERM
+trap 'exit 130' INT
 
 # A configuration of its own: nothing of the user's, one remote "az".
 export RCLONE_CONFIG=$work/rclone.conf

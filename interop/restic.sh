@@ -26,6 +26,8 @@ unset AZURE_ENDPOINT_SUFFIX AZURE_STORAGE_CONNECTION_STRING https_proxy no_proxy
 
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
+trap 'exit 143' TERM
+trap 'exit 130' INT
 export RESTIC_CACHE_DIR=$work/cache RESTIC_PASSWORD=interop RESTIC_PROGRESS_FPS=0
 name=restic-$(date +%s%N | tail -c 12)-$$
 export RESTIC_REPOSITORY=azure:$name:/repo
