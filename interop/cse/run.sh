@@ -85,9 +85,6 @@ part() {
 export -f java_sdk python_sdk venv
 export here cache scratch
 
-# ours ARGS...: our program.
-ours() { "$scratch/cse" "$@"; }
-
 say "installing what is not there yet"
 if has python || has probe || has bench; then
 	for v in $python_sdks; do install_python_sdk "${v%%:*}" "${v##*:}"; done
@@ -107,24 +104,24 @@ ca=$(sed -n 's,.*"tls_ca": *"\([^"]*\)".*,\1,p' "$ready")
 keytool -importcert -noprompt -alias coffer -file "$ca" -keystore "$scratch/trust.jks" -storepass changeit 2>/dev/null
 
 d=4194304
-part "go writes 2.0" ours write go 2.0 $d
-part "go writes 2.1" ours write go21 2.1 65536
-part "go reads its own" ours read go
+part "go writes 2.0" "$scratch/cse" write go 2.0 $d
+part "go writes 2.1" "$scratch/cse" write go21 2.1 65536
+part "go reads its own" "$scratch/cse" read go
 
 if has python; then
 	for v in $python_sdks; do
 		b=${v%%:*}
 		if [ "$b" != 12.12.0 ]; then
 			part "python $b writes 2.0" bash -c 'python_sdk "$@"' - "$b" write "py$b" 2.0
-			part "go reads python $b" ours read "py$b"
+			part "go reads python $b" "$scratch/cse" read "py$b"
 			part "python $b reads go" bash -c 'python_sdk "$@"' - "$b" read go
 			part "python queue ${v##*:} writes" bash -c 'python_sdk "$@"' - "$b" queue-write "$scratch/q1"
-			part "go reads its messages" ours queue-read "$scratch/q1"
-			part "go writes messages" ours queue-write "$scratch/q2"
+			part "go reads its messages" "$scratch/cse" queue-read "$scratch/q1"
+			part "go writes messages" "$scratch/cse" queue-write "$scratch/q2"
 			part "python queue ${v##*:} reads them" bash -c 'python_sdk "$@"' - "$b" queue-read "$scratch/q2"
 		fi
 		part "python $b writes 1.0" bash -c 'python_sdk "$@"' - "$b" write "v1py$b" 1.0
-		part "go reads python $b, 1.0" ours read "v1py$b"
+		part "go reads python $b, 1.0" "$scratch/cse" read "v1py$b"
 	done
 	part "python 12.31.1 reads go, 2.1" bash -c 'python_sdk "$@"' - 12.31.1 read go21
 fi
@@ -133,25 +130,25 @@ if has java; then
 	for v in $java_sdks; do
 		if [ "$v" = 12.15.0 ]; then
 			part "java $v writes 1.0" bash -c 'java_sdk "$@"' - "$v" write "v1java$v" 1.0 $d
-			part "go reads java $v, 1.0" ours read "v1java$v"
+			part "go reads java $v, 1.0" "$scratch/cse" read "v1java$v"
 			continue
 		fi
 		part "java $v writes 2.0" bash -c 'java_sdk "$@"' - "$v" write "java$v" 2.0 $d
-		part "go reads java $v" ours read "java$v"
+		part "go reads java $v" "$scratch/cse" read "java$v"
 		part "java $v reads go" bash -c 'java_sdk "$@"' - "$v" read go
 		if [ "$v" != 12.23.0 ]; then
 			part "java $v writes 2.1" bash -c 'java_sdk "$@"' - "$v" write "java21-$v" 2.1 65536
 			part "java $v writes 2.1, regions of 1000" bash -c 'java_sdk "$@"' - "$v" write "java21-$v" 2.1 1000
-			part "go reads java $v, 2.1" ours read "java21-$v"
+			part "go reads java $v, 2.1" "$scratch/cse" read "java21-$v"
 			part "java $v reads go, 2.1" env CSE_VERSION=2.1 bash -c 'java_sdk "$@"' - "$v" read go21
 		fi
 	done
 fi
 
 if has probe; then
-	ours swap "go/$d-2.0/aes1/12582919" probe/swapped
+	"$scratch/cse" swap "go/$d-2.0/aes1/12582919" probe/swapped
 	for p in top WrappedContentKey EncryptionAgent EncryptedRegionInfo KeyWrappingMetadata; do
-		ours member "go/$d-2.0/aes1/1" "probe/unknown-$p" "$p"
+		"$scratch/cse" member "go/$d-2.0/aes1/1" "probe/unknown-$p" "$p"
 	done
 	for v in $python_sdks; do
 		[ "${v%%:*}" = 12.12.0 ] || part "python ${v%%:*}" bash -c 'python_sdk "$@"' - "${v%%:*}" misordered probe/swapped

@@ -66,7 +66,10 @@ func Parse(text string) (*Data, error) {
 	if err := d.parseBody(top); err != nil {
 		return nil, err
 	}
-	return d, d.parseWrapping(top)
+	if err := d.parseWrapping(top); err != nil {
+		return nil, err
+	}
+	return d, nil
 }
 
 func (d *Data) parseProtocol(agent object) error {
