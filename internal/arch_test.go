@@ -29,7 +29,7 @@ var layers = [][]string{
 	{"audit", "meta", "extent", "keyprovider"}, // ports, and drivers beside them
 	{"keys"},
 	{"object"},
-	{"account", "blob", "queue", "table", "file", "disk", "vault", "identity"},
+	{"account", "scope", "blob", "queue", "table", "file", "disk", "vault", "identity"},
 	{"wire", "nbd", "console", "janitor", "replica"},
 	{"server"},
 	{"coffertest", "cse"},

@@ -17,7 +17,7 @@ func (s *Service) PutBlock(ctx context.Context, who *access.Caller, ref Ref, o B
 	if err != nil {
 		return Written{}, err
 	}
-	idLength, err := o.check(k)
+	idLength, err := o.check(ctx, k)
 	if err != nil {
 		return Written{}, err
 	}
@@ -58,9 +58,9 @@ func (s *Service) PutBlock(ctx context.Context, who *access.Caller, ref Ref, o B
 	return answer, nil
 }
 
-func (o *BlockOptions) check(k *call) (idLength int, err error) {
+func (o *BlockOptions) check(ctx context.Context, k *call) (idLength int, err error) {
 	what := k.ref.String()
-	if err := k.ask(o.Encryption, true); err != nil {
+	if err := k.ask(ctx, o.Encryption, true); err != nil {
 		return 0, err
 	}
 	switch {

@@ -185,7 +185,7 @@ func TestBlockListProperties(t *testing.T) {
 		"bad metadata":  {blob.ListOptions{Metadata: blob.Metadata{{Name: "-"}}}, fault.InvalidMetadata},
 		"create only":   {blob.ListOptions{Conditions: blob.Conditions{IfNoneMatch: "*"}}, fault.BlobAlreadyExists},
 		"match":         {blob.ListOptions{Conditions: blob.Conditions{IfMatch: `"0x1"`}}, fault.ConditionNotMet},
-		"scope":         {blob.ListOptions{Encryption: blob.EncryptionOptions{Scope: "s"}}, fault.EncryptionNotHonoured},
+		"scope":         {blob.ListOptions{Encryption: blob.EncryptionOptions{Scope: "s"}}, fault.ScopeNotFound},
 		"lease":         {blob.ListOptions{Conditions: blob.Conditions{LeaseID: "l"}}, fault.LeaseNotPresent},
 		"two of a kind": {blob.ListOptions{Conditions: blob.Conditions{IfMatch: "*", IfNoneMatch: "*"}}, fault.MultipleConditions},
 	} {

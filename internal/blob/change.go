@@ -22,7 +22,7 @@ func (s *Service) SetMetadata(ctx context.Context, c *access.Caller, ref Ref, m 
 	if err != nil {
 		return Written{}, err
 	}
-	if err := k.ask(enc, true); err != nil {
+	if err := k.ask(ctx, enc, true); err != nil {
 		return Written{}, err
 	}
 	if err := m.check(k.op, ref.String()); err != nil {

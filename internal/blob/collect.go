@@ -163,6 +163,7 @@ func (s *Service) collectStaging(tx *object.Tx, d dropped, n int) (int, bool, er
 
 func (s *Service) collectAccount(tx *object.Tx, d dropped, n int) (int, bool, error) {
 	tx.Delete(object.Settings, settingsKey(d.owner))
+	tx.DeleteRange(object.Scope, d.owner[:], account.After(d.owner[:]))
 	return slice(tx, object.Container, d.owner, d.owner[:], n, func(r *object.Row) error {
 		box, err := decodeContainer(r)
 		if err != nil {

@@ -19,7 +19,7 @@ func (s *Service) PutBlockList(ctx context.Context, c *access.Caller, ref Ref, o
 	if err != nil {
 		return Written{}, err
 	}
-	tier, err := o.check(k)
+	tier, err := o.check(ctx, k)
 	if err != nil {
 		return Written{}, err
 	}
@@ -70,9 +70,9 @@ func (k *call) putBlockList(ctx context.Context, o *ListOptions, t tier) (Writte
 	return w, k.edge(err)
 }
 
-func (o *ListOptions) check(k *call) (tier, error) {
+func (o *ListOptions) check(ctx context.Context, k *call) (tier, error) {
 	what := k.ref.String()
-	if err := k.ask(o.Encryption, true); err != nil {
+	if err := k.ask(ctx, o.Encryption, true); err != nil {
 		return 0, err
 	}
 	if len(o.Entries) > MaxBlocks {

@@ -25,6 +25,46 @@ type container struct {
 	public            access.Public
 	policies          []Policy
 	metadata          Metadata
+	scope             *defaultScope // nil: the account's key
+	deny              bool          // blobs may not choose another encryption
+}
+
+// defaultScope is what a container keeps of its default scope. None of it can change.
+type defaultScope struct {
+	id     keys.ID
+	double bool
+	name   string
+}
+
+func (d *defaultScope) protector() keys.Protector { return keys.ScopeProtector(d.id) }
+
+func (d *defaultScope) encode() []byte {
+	if d == nil {
+		return nil
+	}
+	b := append(d.id[:], 0)
+	if d.double {
+		b[16] = 1
+	}
+	return append(b, d.name...)
+}
+
+func decodeDefaultScope(b []byte) (*defaultScope, error) {
+	if b == nil {
+		return nil, nil
+	}
+	if len(b) < 17+3 || b[16] > 1 {
+		return nil, errRow
+	}
+	return &defaultScope{id: keys.ID(b), double: b[16] == 1, name: string(b[17:])}, nil
+}
+
+// defaultScope is the name of the default, which every container has.
+func (c *container) defaultScope() string {
+	if c.scope == nil {
+		return AccountKeyScope
+	}
+	return c.scope.name
 }
 
 func containerKey(owner keys.ID, n string) []byte {
@@ -50,6 +90,7 @@ func decodeContainer(r *object.Row) (*container, error) {
 		modified: f.time(tagModified, true),
 		created:  f.time(tagCreated, true),
 		public:   access.Public(f.u8(tagPublic)),
+		deny:     f.u8(tagDeny) == 1,
 	}
 	f.asked[tagPolicy] = true
 	var err error
@@ -60,10 +101,12 @@ func decodeContainer(r *object.Row) (*container, error) {
 	}
 	m, merr := decodeMetadata(f.get(tagMetadata))
 	c.metadata = m
+	d, derr := decodeDefaultScope(f.get(tagDefault))
+	c.scope = d
 	if c.public > access.PublicContainer {
 		return nil, errRow
 	}
-	return c, errors.Join(err, merr, f.done())
+	return c, errors.Join(err, merr, derr, f.done())
 }
 
 func (c *container) encode(r *object.Row) {
@@ -78,6 +121,10 @@ func (c *container) encode(r *object.Row) {
 	}
 	r.Set(tagPolicy, policies...)
 	setBytes(r, tagMetadata, c.metadata.encode())
+	setBytes(r, tagDefault, c.scope.encode())
+	if c.deny {
+		setU8(r, tagDeny, 1)
+	}
 }
 
 // encode is u16 length and bytes of id and permission, then start and expiry as u64 ns
@@ -124,7 +171,9 @@ func (c *container) properties() ContainerProperties {
 		Metadata:     c.metadata,
 		LeaseStatus:  "unlocked",
 		LeaseState:   "available",
-		DefaultScope: AccountKeyScope,
+		DefaultScope: c.defaultScope(),
+
+		DenyScopeOverride: c.deny,
 	}
 }
 
@@ -156,8 +205,9 @@ func (s *Service) CreateContainer(ctx context.Context, c *access.Caller, a name.
 	if err != nil {
 		return Written{}, err
 	}
-	if o.DefaultScope != "" && o.DefaultScope != AccountKeyScope || o.DenyScopeOverride {
-		return Written{}, k.fault(fault.EncryptionNotHonoured, fault.Detail{Name: "HeaderName", Value: "x-ms-default-encryption-scope"})
+	standard, err := k.defaultScope(ctx, o.DefaultScope)
+	if err != nil {
+		return Written{}, err
 	}
 	public, err := k.public(o.PublicAccess)
 	if err != nil {
@@ -171,6 +221,11 @@ func (s *Service) CreateContainer(ctx context.Context, c *access.Caller, a name.
 		if err := s.accounts.Check(tx, k.acct); err != nil {
 			return err
 		}
+		if standard != nil { // a container that nothing can be put into is of no use
+			if err := tx.Permit(standard.protector()); err != nil {
+				return err
+			}
+		}
 		_, err := getContainer(tx, k.acct.ID, n)
 		if err == nil {
 			return k.fault(fault.ContainerAlreadyExists)
@@ -178,13 +233,25 @@ func (s *Service) CreateContainer(ctx context.Context, c *access.Caller, a name.
 		if !errors.Is(err, meta.ErrNotFound) {
 			return err
 		}
-		box := &container{id: keys.NewID(), public: public, metadata: o.Metadata}
+		box := &container{id: keys.NewID(), public: public, metadata: o.Metadata, scope: standard, deny: o.DenyScopeOverride}
 		box.etag, box.modified = s.stamp.next(0)
 		box.created = box.modified
 		w = box.written()
 		return k.putContainer(tx, box)
 	})
 	return w, err
+}
+
+// defaultScope looks the default scope of a new container up.
+func (k *call) defaultScope(ctx context.Context, n string) (*defaultScope, error) {
+	if n == "" || n == AccountKeyScope {
+		return nil, nil
+	}
+	found, err := k.s.scopes.Find(ctx, k.acct.ID, n)
+	if err != nil {
+		return nil, err
+	}
+	return &defaultScope{id: found.ID, double: found.Double, name: n}, nil
 }
 
 func (k *call) putContainer(tx *object.Tx, box *container) error {

@@ -54,8 +54,7 @@ func TestContainerRefuses(t *testing.T) {
 		return err
 	}
 	w.want("twice", create(blob.ContainerOptions{}, "box"), fault.ContainerAlreadyExists)
-	w.want("scope", create(blob.ContainerOptions{DefaultScope: "s"}, "c01"), fault.EncryptionNotHonoured)
-	w.want("deny override", create(blob.ContainerOptions{DenyScopeOverride: true}, "c01"), fault.EncryptionNotHonoured)
+	w.want("scope", create(blob.ContainerOptions{DefaultScope: "s"}, "c01"), fault.ScopeNotFound)
 	w.want("public access", create(blob.ContainerOptions{PublicAccess: "all"}, "c01"), fault.InvalidHeaderValue)
 	w.want("metadata", create(blob.ContainerOptions{Metadata: blob.Metadata{{Name: "a-b"}}}, "c01"), fault.InvalidMetadata)
 	_, err := w.Blobs.GetContainer(w.ctx, w.who, acct, "c01", blob.Conditions{})
@@ -214,7 +213,7 @@ func TestCreateInAnAccountJustDeleted(t *testing.T) {
 	w := newWorld(t)
 	accounts := account.New(w.Objects, w.Ring, account.Options{Now: w.Clock.Now})
 	defer accounts.Close()
-	other := blob.New(w.Objects, accounts, blob.Options{Now: w.Clock.Now})
+	other := blob.New(w.Objects, accounts, w.Scopes, blob.Options{Now: w.Clock.Now})
 	if _, err := other.GetContainer(w.ctx, w.who, acct, "box", blob.Conditions{}); err != nil {
 		t.Fatal(err)
 	}

@@ -66,7 +66,7 @@ func TestCustomerKeyNeedsTLS(t *testing.T) {
 func TestRekeyAlarm(t *testing.T) {
 	w := newWorld(t)
 	var got []blob.Alarm
-	w.Blobs = blob.New(w.Objects, w.Accounts, blob.Options{Now: w.Clock.Now, OnAlarm: func(a blob.Alarm) { got = append(got, a) }})
+	w.Blobs = blob.New(w.Objects, w.Accounts, w.Scopes, blob.Options{Now: w.Clock.Now, OnAlarm: func(a blob.Alarm) { got = append(got, a) }})
 	enc, other := customer(t, 1), customer(t, 2)
 	put := func(n int, e blob.EncryptionOptions) {
 		if _, err := w.tryPut("b"+strconv.Itoa(n), "x", blob.PutOptions{Encryption: e}); err != nil {

@@ -47,13 +47,13 @@ func (c cover) hash() []byte {
 
 // ask checks what a request asks of encryption, as far as that can be told without the
 // container, and remembers it. A write also obeys the scope of the caller's SAS.
-func (k *call) ask(o EncryptionOptions, write bool) error {
+func (k *call) ask(ctx context.Context, o EncryptionOptions, write bool) error {
 	ses := ""
 	if write && k.who != nil && k.who.SAS != nil {
 		ses = k.who.SAS.EncryptionScope
 	}
 	switch {
-	case o.Key != nil && !k.who.Secure:
+	case o.Key != nil && (k.who == nil || !k.who.Secure):
 		return k.header(headerKey)
 	case o.Key != nil && (o.Scope != "" || ses != ""):
 		return k.header(headerKey)
@@ -66,28 +66,55 @@ func (k *call) ask(o EncryptionOptions, write bool) error {
 	if o.Scope == "" {
 		k.asked.Scope = ses
 	}
-	return k.findScope()
+	if !write || k.asked.Scope == "" || k.asked.Scope == AccountKeyScope {
+		return nil
+	}
+	// That there is no such scope is said by cover, after the container's policy.
+	k.scope, k.scopeErr = k.s.scopes.Find(ctx, k.acct.ID, k.asked.Scope)
+	if k.scopeErr != nil && !fault.Is(k.scopeErr, fault.ScopeNotFound) {
+		return k.scopeErr
+	}
+	return nil
 }
 
 func (k *call) header(name string) error {
 	return k.fault(fault.InvalidHeaderValue, fault.Detail{Name: "HeaderName", Value: name})
 }
 
-// findScope looks the scope up that was asked for.
-func (k *call) findScope() error {
-	if k.asked.Scope == "" || k.asked.Scope == AccountKeyScope {
-		return nil
+// cover applies the container's policy to what was asked for. The policy is
+// authorization: it is decided before a key is touched, and before anything in the
+// container is looked at.
+func (k *call) cover(tx *object.Tx, box *container) (cover, error) {
+	c := cover{protector: k.acct.Protector, class: k.acct.Class()}
+	switch asked := k.asked.Scope; {
+	case k.asked.Key != nil && box.deny, asked != "" && box.deny && asked != box.defaultScope():
+		return cover{}, k.fault(fault.ForbiddenByEncryptionPolicy)
+	case k.asked.Key != nil:
+		c.protector, c.key = keys.CPK, k.asked.Key
+		return c, nil
+	case asked == AccountKeyScope:
+		return c, nil
+	case asked != "":
+		if k.scopeErr != nil {
+			return cover{}, k.scopeErr
+		}
+		return k.scoped(tx, c, asked, k.scope.Protector(), k.scope.Double)
+	case box.scope != nil:
+		return k.scoped(tx, c, box.scope.name, box.scope.protector(), box.scope.double)
 	}
-	return k.fault(fault.EncryptionNotHonoured, fault.Detail{Name: "HeaderName", Value: headerScope})
+	return c, nil
 }
 
-// cover applies the container's policy to what was asked for. The policy is
-// authorization: it is decided before anything in the container is looked at.
-func (k *call) cover(box *container) (cover, error) {
-	if k.asked.Key != nil {
-		return cover{protector: keys.CPK, key: k.asked.Key, class: k.acct.Class()}, nil
+// scoped is the cover of a scope, if its keys may be used.
+func (k *call) scoped(tx *object.Tx, c cover, scope string, p keys.Protector, double bool) (cover, error) {
+	if err := tx.Permit(p); err != nil {
+		return cover{}, err
 	}
-	return cover{protector: k.acct.Protector, class: k.acct.Class()}, nil
+	c.protector, c.scope = p, scope
+	if double {
+		c.class = extent.Double
+	}
+	return c, nil
 }
 
 // conflict says what is wrong when content under one protection meets a request that
@@ -125,6 +152,11 @@ func (k *call) unlock(f *found) error {
 		return errRow
 	}
 	p := f.row.DEKs[0].Protector
+	if p.Kind == keys.ProtectScope {
+		if err := k.s.store.Usable(p); err != nil {
+			return err
+		}
+	}
 	switch {
 	case k.asked.Key != nil:
 		c := cover{protector: keys.CPK, key: k.asked.Key}

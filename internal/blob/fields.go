@@ -34,6 +34,8 @@ const (
 	tagPublic      = 65 // 1
 	tagPolicy      = 66 // repeated
 	tagMetadata    = 67 // as a META part has it
+	tagDefault     = 68 // default encryption scope: id 16, flags 1, name
+	tagDeny        = 69 // 1: blobs may not choose another encryption
 
 	// staging
 	tagStagingID = 80 // 16

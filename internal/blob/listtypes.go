@@ -92,7 +92,7 @@ type BlobPage struct {
 type ContainerOptions struct {
 	Metadata          Metadata
 	PublicAccess      string // "", "blob" or "container"
-	DefaultScope      string // only empty or AccountKeyScope is honoured yet
+	DefaultScope      string // empty: AccountKeyScope
 	DenyScopeOverride bool
 }
 

@@ -17,7 +17,7 @@ func (s *Service) PutBlob(ctx context.Context, who *access.Caller, ref Ref, o Pu
 	if err != nil {
 		return Written{}, err
 	}
-	tier, err := o.check(k)
+	tier, err := o.check(ctx, k)
 	if err != nil {
 		return Written{}, err
 	}
@@ -85,9 +85,9 @@ func (s *Service) PutBlob(ctx context.Context, who *access.Caller, ref Ref, o Pu
 	return answer, nil
 }
 
-func (o *PutOptions) check(k *call) (tier, error) {
+func (o *PutOptions) check(ctx context.Context, k *call) (tier, error) {
 	what := k.ref.String()
-	if err := k.ask(o.Encryption, true); err != nil {
+	if err := k.ask(ctx, o.Encryption, true); err != nil {
 		return 0, err
 	}
 	if o.Length > MaxPut {

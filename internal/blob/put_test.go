@@ -102,7 +102,7 @@ func TestPutBlobRefuses(t *testing.T) {
 		{"header that would split", "a", "x", blob.PutOptions{Headers: blob.Headers{ContentType: "a\r\nb"}}, fault.InvalidHeaderValue},
 		{"archive", "a", "x", blob.PutOptions{Tier: "Archive"}, fault.UnsupportedOperation},
 		{"unknown tier", "a", "x", blob.PutOptions{Tier: "warm"}, fault.InvalidHeaderValue},
-		{"scope", "a", "x", blob.PutOptions{Encryption: blob.EncryptionOptions{Scope: "s"}}, fault.EncryptionNotHonoured},
+		{"scope", "a", "x", blob.PutOptions{Encryption: blob.EncryptionOptions{Scope: "s"}}, fault.ScopeNotFound},
 		{"tags condition", "a", "x", blob.PutOptions{Conditions: blob.Conditions{IfTags: "x"}}, fault.UnsupportedHeader},
 		{"two conditions", "a", "x", blob.PutOptions{Conditions: blob.Conditions{IfMatch: "*", IfNoneMatch: "*"}}, fault.MultipleConditions},
 		{"create only, there", "there", "x", blob.PutOptions{Conditions: blob.Conditions{IfNoneMatch: "*"}}, fault.BlobAlreadyExists},
@@ -214,7 +214,7 @@ func TestOverwriteNeedsWrite(t *testing.T) {
 	scoped := w.sas("cw")
 	scoped.who.SAS.EncryptionScope = "s"
 	_, err = scoped.tryPut("c", "z", blob.PutOptions{})
-	w.want("SAS with a scope", err, fault.EncryptionNotHonoured)
+	w.want("SAS with a scope", err, fault.ScopeNotFound)
 }
 
 // TestOneCreateWins runs conditional creates side by side: exactly one may win, and

@@ -29,7 +29,7 @@ func (s *Service) Open(ctx context.Context, c *access.Caller, ref Ref, o ReadOpt
 	if err != nil {
 		return nil, err
 	}
-	if err := o.check(k); err != nil {
+	if err := o.check(ctx, k); err != nil {
 		return nil, err
 	}
 	d := &Download{k: k}
@@ -61,8 +61,8 @@ func (s *Service) Open(ctx context.Context, c *access.Caller, ref Ref, o ReadOpt
 	return d, nil
 }
 
-func (o *ReadOptions) check(k *call) error {
-	if err := k.ask(o.Encryption, false); err != nil {
+func (o *ReadOptions) check(ctx context.Context, k *call) error {
+	if err := k.ask(ctx, o.Encryption, false); err != nil {
 		return err
 	}
 	if err := o.Conditions.form(k.op, k.ref.String()); err != nil {
@@ -195,7 +195,7 @@ func (s *Service) describe(ctx context.Context, op string, c *access.Caller, ref
 	if err != nil {
 		return Properties{}, err
 	}
-	if err := k.ask(enc, false); err != nil {
+	if err := k.ask(ctx, enc, false); err != nil {
 		return Properties{}, err
 	}
 	if err := cond.form(k.op, ref.String()); err != nil {

@@ -201,7 +201,7 @@ func (k *call) findCovered(tx *object.Tx) (*found, error) {
 	if err != nil {
 		return nil, err
 	}
-	c, err := k.cover(box)
+	c, err := k.cover(tx, box)
 	if err != nil {
 		return nil, err
 	}

@@ -9,9 +9,11 @@ import (
 	"github.com/coffer-storage/coffer/internal/access"
 	"github.com/coffer-storage/coffer/internal/account"
 	"github.com/coffer-storage/coffer/internal/fault"
+	"github.com/coffer-storage/coffer/internal/keys"
 	"github.com/coffer-storage/coffer/internal/meta"
 	"github.com/coffer-storage/coffer/internal/name"
 	"github.com/coffer-storage/coffer/internal/object"
+	"github.com/coffer-storage/coffer/internal/scope"
 )
 
 // Options are the settings of a Service. The zero value is ready to use.
@@ -33,18 +35,19 @@ type Service struct {
 	stagingLife time.Duration
 	collector   collector
 	alarms      alarms
+	scopes      *scope.Service
 	onAlarm     func(Alarm)
 }
 
 // New makes the service over an open store.
-func New(store *object.Store, accounts *account.Service, o Options) *Service {
+func New(store *object.Store, accounts *account.Service, scopes *scope.Service, o Options) *Service {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
 	if o.StagingLife == 0 {
 		o.StagingLife = 7 * 24 * time.Hour
 	}
-	return &Service{store: store, accounts: accounts, now: o.Now, stamp: stamper{now: o.Now}, stagingLife: o.StagingLife, onAlarm: o.OnAlarm}
+	return &Service{store: store, accounts: accounts, now: o.Now, stamp: stamper{now: o.Now}, stagingLife: o.StagingLife, onAlarm: o.OnAlarm, scopes: scopes}
 }
 
 // What the operations ask of their callers.
@@ -74,7 +77,9 @@ type call struct {
 	need access.Need
 	acct account.Info
 
-	asked EncryptionOptions // what the request asks; see ask
+	asked    EncryptionOptions // what the request asks; see ask
+	scope    scope.Scope       // that it asks for
+	scopeErr error             // that there is none of that name
 }
 
 // begin looks the account up and, for a caller who has authenticated, authorizes him:
@@ -144,6 +149,9 @@ func edge(op, what string, err error) error {
 		return nil
 	}
 	if e, ok := errors.AsType[*fault.Error](err); ok {
+		if e.Kind == fault.KeyGone && errors.Is(e, keys.ErrDisabled) {
+			return fault.New(op, what, fault.ScopeDisabled, e)
+		}
 		return e
 	}
 	kind := fault.Internal

@@ -74,6 +74,15 @@ func (d *draft) rotate(c *cfks.Chain) (ID, error) {
 
 // addChain makes a chain with its first version.
 func (d *draft) addChain(c cfks.Chain) (ID, error) {
+	id, err := d.insertChain(c)
+	if err == nil {
+		d.sort()
+	}
+	return id, err
+}
+
+// insertChain is addChain without sorting.
+func (d *draft) insertChain(c cfks.Chain) (ID, error) {
 	c.ID = cfks.NewID()
 	kref, key, err := d.addKey(&c, d.now)
 	if err != nil {
@@ -81,7 +90,6 @@ func (d *draft) addChain(c cfks.Chain) (ID, error) {
 	}
 	d.fresh[kref] = key
 	d.body.Chains = append(d.body.Chains, c)
-	d.sort()
 	return c.ID, nil
 }
 

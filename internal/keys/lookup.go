@@ -195,7 +195,7 @@ func (s *state) kekChain(p Protector) (*cfks.Chain, error) {
 		return nil, fault.New("keys.KEK", p.String(), fault.ResourceNotFound, errors.New("no such protector"))
 	}
 	if rec.Admin == cfks.Disabled {
-		return nil, fault.New("keys.KEK", p.String(), fault.KeyGone, errors.New("disabled by an administrator"))
+		return nil, fault.New("keys.KEK", p.String(), fault.KeyGone, ErrDisabled)
 	}
 	return s.byID[rec.Chain], nil
 }

@@ -38,16 +38,24 @@ func (r *Ring) addOwner(ctx context.Context, owner ID, double bool) error {
 
 // addProtector makes the record of a protector and its KEK chain.
 func (r *Ring) addProtector(d *draft, owner ID, p Protector, double bool) error {
+	if err := r.insertProtector(d, owner, p, double); err != nil {
+		return err
+	}
+	d.sort()
+	return nil
+}
+
+// insertProtector is addProtector without sorting: the caller does, once for many.
+func (r *Ring) insertProtector(d *draft, owner ID, p Protector, double bool) error {
 	if d.protectors[p] != nil {
 		return fault.New("keys.AddProtector", p.String(), fault.Exists, nil)
 	}
-	chain, err := d.addChain(cfks.Chain{Kind: cfks.KEK, Owner: owner, Protector: p, Period: r.o.Periods.seconds(cfks.KEK)})
+	chain, err := d.insertChain(cfks.Chain{Kind: cfks.KEK, Owner: owner, Protector: p, Period: r.o.Periods.seconds(cfks.KEK)})
 	if err != nil {
 		return err
 	}
 	d.body.Protectors = append(d.body.Protectors, cfks.ProtectorRecord{
 		Protector: p, Owner: owner, Chain: chain, Admin: cfks.Enabled, Double: double, Epoch: 1,
 	})
-	d.sort()
 	return nil
 }

@@ -81,6 +81,18 @@ func goodContainer(s string) bool {
 	return true
 }
 
+// Scope is the name of an encryption scope.
+type Scope string
+
+// ParseScope checks the name of an encryption scope: 3 to 63 lower-case letters, digits
+// and dashes, each dash between two of the others.
+func ParseScope(s string) (Scope, error) {
+	if !goodContainer(s) {
+		return "", fault.New("name.ParseScope", printable(s), fault.InvalidResourceName, nil)
+	}
+	return Scope(s), nil
+}
+
 // ParseBlob checks a blob name, decoded from its URL: 1 to 1,024 characters of valid
 // UTF-8 without NUL, in at most 254 segments.
 func ParseBlob(s string) (Blob, error) {

@@ -115,8 +115,8 @@ func (tx *Tx) Wrap(d *DEK) (DEKEntry, error) {
 	if err != nil {
 		return DEKEntry{}, err
 	}
-	if pr.admin != keys.Enabled {
-		return DEKEntry{}, fault.New("object.Wrap", "", fault.KeyGone, errors.New("protector is disabled"))
+	if pr.admin != keys.Enabled { // the same as Permit
+		return DEKEntry{}, fault.New("object.Wrap", "", fault.KeyGone, pr.refusal())
 	}
 	w, err := tx.s.wrap(d, pr.active)
 	if err != nil {

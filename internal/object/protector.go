@@ -64,6 +64,47 @@ func (tx *Tx) protector(p keys.Protector) (protectorRow, error) {
 	return pr, nil
 }
 
+// refusal says why the keys of a protector that is not enabled may not be used.
+func (p protectorRow) refusal() error {
+	if p.admin == keys.Disabled {
+		return keys.ErrDisabled
+	}
+	return errors.New("its keys are destroyed")
+}
+
+// Permit fails with a fault of kind KeyGone unless the keys of p may be used. In Update
+// the transaction does not commit if that changes before it does.
+func (tx *Tx) Permit(p keys.Protector) error {
+	if p == keys.CPK {
+		return nil
+	}
+	pr, err := tx.protector(p)
+	if err != nil {
+		return err
+	}
+	if pr.admin != keys.Enabled {
+		return fault.New("object.Permit", "", fault.KeyGone, pr.refusal())
+	}
+	return nil
+}
+
+// Usable is Permit outside of transactions: it asks the key store itself.
+func (s *Store) Usable(p keys.Protector) error {
+	if p == keys.CPK {
+		return nil
+	}
+	return s.ring.Usable(p)
+}
+
+// MirrorProtector is Mirror for one protector.
+func (s *Store) MirrorProtector(ctx context.Context, p keys.Protector) error {
+	info, ok := s.ring.Protector(p)
+	if !ok {
+		return fault.New("object.Mirror", p.String(), fault.ResourceNotFound, nil)
+	}
+	return s.mirror(ctx, []keys.ProtectorInfo{info})
+}
+
 // mirrorBatch is how many protectors one transaction looks at.
 const mirrorBatch = 256
 

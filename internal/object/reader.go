@@ -103,7 +103,7 @@ func (r *Reader) WriteTo(w io.Writer) (int64, error) {
 		r.small = nil
 		return int64(n), err
 	}
-	cw := &countingWriter{w: w}
+	cw := &countingWriter{w: w, may: r.may}
 	var err error
 	if r.end-r.off > aheadFrom {
 		err = writeAhead(cw, r.copy)
@@ -114,12 +114,27 @@ func (r *Reader) WriteTo(w io.Writer) (int64, error) {
 	return cw.n, classify("object.Read", err)
 }
 
+// may says why the content may not be given out any more, or nil. A protector that is
+// disabled stops the streams that are on their way.
+func (r *Reader) may() error {
+	for _, d := range r.row.DEKs {
+		if err := r.s.Usable(d.Protector); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 type countingWriter struct {
-	w io.Writer
-	n int64
+	w   io.Writer
+	n   int64
+	may func() error // asked before every segment
 }
 
 func (c *countingWriter) Write(b []byte) (int, error) {
+	if err := c.may(); err != nil {
+		return 0, err
+	}
 	n, err := c.w.Write(b)
 	c.n += int64(n)
 	return n, err

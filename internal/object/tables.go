@@ -28,12 +28,13 @@ var (
 	Cursor     = Table{Name: "cursor", Prefix: 'r'}
 	Places     = Table{Name: "places", Prefix: 'v'}
 	Settings   = Table{Name: "settings", Prefix: 'x'}
+	Scope      = Table{Name: "scope", Prefix: 'e', Owned: true}
 )
 
 // Tables returns all tables, in the order of their names.
 func Tables() []Table {
 	return []Table{Account, Blob, Block, Chunk, Container, Cursor, Dead, Fences, Garbage, Map,
-		Place, Places, Protectors, Settings, Staging}
+		Place, Places, Protectors, Scope, Settings, Staging}
 }
 
 // key is the key of a row in meta.

@@ -17,6 +17,7 @@ import (
 	"github.com/coffer-storage/coffer/internal/meta/memkv"
 	"github.com/coffer-storage/coffer/internal/name"
 	"github.com/coffer-storage/coffer/internal/object"
+	"github.com/coffer-storage/coffer/internal/scope"
 	"github.com/coffer-storage/coffer/internal/secret"
 )
 
@@ -27,6 +28,7 @@ type Store struct {
 	Ring     *keys.Ring
 	Objects  *object.Store
 	Accounts *account.Service
+	Scopes   *scope.Service
 	Blobs    *blob.Service
 	Clock    *Clock
 }
@@ -62,7 +64,8 @@ func Over(t testing.TB, m meta.Store) *Store {
 		t.Fatal(err)
 	}
 	s.Accounts = account.New(s.Objects, ring, account.Options{Now: clock.Now})
-	s.Blobs = blob.New(s.Objects, s.Accounts, blob.Options{Now: clock.Now})
+	s.Scopes = scope.New(s.Objects, ring, clock.Now)
+	s.Blobs = blob.New(s.Objects, s.Accounts, s.Scopes, blob.Options{Now: clock.Now})
 	t.Cleanup(func() {
 		s.Accounts.Close()
 		s.Objects.Close()

@@ -36,6 +36,7 @@ import (
 	"github.com/coffer-storage/coffer/internal/meta/pebblekv"
 	"github.com/coffer-storage/coffer/internal/meta/sealedfs"
 	"github.com/coffer-storage/coffer/internal/object"
+	"github.com/coffer-storage/coffer/internal/scope"
 )
 
 // Options say what to open. Dir, Service and Infra are required.
@@ -76,6 +77,7 @@ type Store struct {
 	Extents  extent.Store
 	Objects  *object.Store
 	Accounts *account.Service
+	Scopes   *scope.Service
 	Blobs    *blob.Service
 	Audit    *audit.Log
 	Janitor  *janitor.Janitor // rests until Start
@@ -308,7 +310,8 @@ func (s *Store) openServices(ctx context.Context, o *Options) error {
 
 	s.Accounts = account.New(s.Objects, s.Ring, account.Options{Now: o.Now})
 	s.later(func() error { s.Accounts.Close(); return nil })
-	s.Blobs = blob.New(s.Objects, s.Accounts, blob.Options{Now: o.Now, OnAlarm: s.alarm(o.OnAlarm)})
+	s.Scopes = scope.New(s.Objects, s.Ring, o.Now)
+	s.Blobs = blob.New(s.Objects, s.Accounts, s.Scopes, blob.Options{Now: o.Now, OnAlarm: s.alarm(o.OnAlarm)})
 	s.Janitor = janitor.New(janitor.Options{
 		Store: s.Objects, Ring: s.Ring, Collectors: []janitor.Collector{s.Blobs.Collect}, Now: o.Now, Logger: o.Logger,
 	})

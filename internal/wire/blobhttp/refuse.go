@@ -4,7 +4,6 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/coffer-storage/coffer/internal/blob"
 	"github.com/coffer-storage/coffer/internal/fault"
 	"github.com/coffer-storage/coffer/internal/wire"
 )
@@ -100,7 +99,7 @@ func refuseEncryption(r *wire.Request, rt *route) error {
 	return refuseDefaultScope(r)
 }
 
-// refuseDefaultScope lets only the default pass that every container has anyway.
+// refuseDefaultScope refuses one header of the pair without the other.
 func refuseDefaultScope(r *wire.Request) error {
 	const op = "blobhttp.refuse"
 	switch deny := strings.ToLower(r.Header1(headerDenyOverride)); {
@@ -112,10 +111,8 @@ func refuseDefaultScope(r *wire.Request) error {
 		return wire.MissingHeader(op, headerDenyOverride)
 	case deny != "true" && deny != "false":
 		return wire.BadHeader(op, headerDenyOverride, deny)
-	case deny == "true":
-		return notHonouredEncryption(headerDenyOverride)
-	case r.Header1(headerDefaultScope) != blob.AccountKeyScope:
-		return notHonouredEncryption(headerDefaultScope)
+	case r.Header1(headerDefaultScope) == "":
+		return wire.BadHeader(op, headerDefaultScope, "")
 	}
 	return nil
 }
