@@ -1,14 +1,17 @@
 package cse_test
 
 import (
+	"encoding/base64"
 	"encoding/json"
 	"io"
 	"maps"
+	"math/rand/v2"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/coffer-storage/coffer/cse"
+	"github.com/coffer-storage/coffer/cse/internal/csetest"
 )
 
 func readStream(t testing.TB, c *cse.BlobClient, o *cse.DownloadStreamOptions) ([]byte, error) {
@@ -54,4 +57,28 @@ func names(t testing.TB, entity []byte, plain map[string]string) []string {
 		return isType && encrypted || plain != nil && strings.HasPrefix(name, "_ClientEncryptionMetadata")
 	})
 	return slices.Sorted(maps.Keys(m))
+}
+
+func flip(rng *rand.Rand, b []byte) { b[rng.IntN(len(b))] ^= 1 << rng.IntN(8) }
+
+func random(rng *rand.Rand, n int) []byte {
+	b := make([]byte, n)
+	for i := range b {
+		b[i] = byte(rng.Uint32())
+	}
+	return b
+}
+
+func encode64(b []byte) string { return base64.StdEncoding.EncodeToString(b) }
+
+func random64(rng *rand.Rand, n int) string { return encode64(random(rng, n)) }
+
+func wrappedOf(b *csetest.Blob) string {
+	_, rest, _ := strings.Cut(b.Metadata["encryptiondata"], `"EncryptedKey":"`)
+	wrapped, _, _ := strings.Cut(rest, `"`)
+	return wrapped
+}
+
+func editData(b *csetest.Blob, old, fresh string) {
+	b.Metadata["encryptiondata"] = strings.Replace(b.Metadata["encryptiondata"], old, fresh, 1)
 }

@@ -217,9 +217,13 @@ func (u *upload) fill() (chunk, error) {
 func (u *upload) readRegion(b *chunk, full int64) (int, error) {
 	at, length := b.n+format.NonceSize, int(u.regions.Length())
 	room := min(length, len(b.buf)-format.TagSize-at)
-	n, err := io.ReadFull(u.r, b.buf[at:at+max(room, 0)])
-	if err != nil || room == length {
-		return n, err
+	n := 0
+	if room > 0 {
+		var err error
+		n, err = io.ReadFull(u.r, b.buf[at:at+room])
+		if err != nil || room == length {
+			return n, err
+		}
 	}
 	b.buf = append(make([]byte, 0, full), b.buf...)[:full]
 	more, err := io.ReadFull(u.r, b.buf[at+n:at+length])

@@ -78,7 +78,7 @@ part() {
 	if ! grep -q '^\(ok\|fail\|note\|bench\)' "$out"; then
 		printf 'fail\t%s: nothing came back\n' "$name" >>"$out"
 	fi
-	sed "s,^\(ok\|fail\|note\|bench\)\t,\1\t$name: ," "$out" >>"$results"
+	awk -v name="$name" -F"\t" 'BEGIN { OFS = FS } /^(ok|fail|note|bench)\t/ { $2 = name ": " $2; print }' "$out" >>"$results"
 	say "$name: $(grep -c '^ok' "$out" || true) ok, $(grep -c '^fail' "$out" || true) failed, $((SECONDS - began)) s"
 	grep '^\(fail\|note\|bench\)' "$out" || true
 }
