@@ -74,3 +74,16 @@ func (m *Memory) Prune(_ context.Context, s keyprovider.Slot, keep [][16]byte) e
 	}
 	return nil
 }
+
+// Clone returns a Memory with the secrets that there are now.
+func (m *Memory) Clone() *Memory {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	out := &Memory{m: make(map[memoryKey]memoryEntry, len(m.m))}
+	for k, e := range m.m {
+		if u, err := clone(e.u); err == nil {
+			out.m[k] = memoryEntry{u, e.pin}
+		}
+	}
+	return out
+}

@@ -54,6 +54,9 @@ type secrets struct{ service, infra *localkey.Memory }
 
 func newSecrets() *secrets { return &secrets{localkey.NewMemory(), localkey.NewMemory()} }
 
+// copy keeps what the secrets are now: a store that goes on may drop some of them.
+func (s *secrets) copy() *secrets { return &secrets{s.service.Clone(), s.infra.Clone()} }
+
 // options open a store on fs with the secrets.
 func (s *secrets) options(fs vfs.FS) store.Options {
 	return store.Options{

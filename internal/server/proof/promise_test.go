@@ -134,14 +134,11 @@ func look(st *store.Store, thing string) (value, error) {
 		return value{}, err
 	}
 	defer d.Close()
-	var buf bytes.Buffer
-	if _, err := d.WriteTo(&buf); err != nil {
+	buf := bytes.NewBuffer(make([]byte, 0, d.N))
+	if _, err := d.WriteTo(buf); err != nil {
 		return value{}, err
 	}
-	v := value{data: slices.Concat([]byte{}, buf.Bytes())}
-	if v.data == nil {
-		v.data = []byte{}
-	}
+	v := value{data: buf.Bytes()}
 	for _, p := range d.Metadata {
 		v.meta = p.Value
 	}

@@ -171,12 +171,19 @@ func (t *tapFS) Lock(n string) (io.Closer, error) {
 		return nil, err
 	}
 	t.note(n, 1)
-	return closeFunc(func() error { t.note(n, -1); return c.Close() }), nil
+	return &tapLock{c, t, n}, nil
 }
 
-type closeFunc func() error
+type tapLock struct {
+	io.Closer
+	t    *tapFS
+	path string
+}
 
-func (f closeFunc) Close() error { return f() }
+func (l *tapLock) Close() error {
+	l.t.note(l.path, -1)
+	return l.Closer.Close()
+}
 
 func (t *tapFS) List(n string) ([]string, error) {
 	if err := t.before(evList, n); err != nil {
