@@ -55,14 +55,14 @@ func slotRows(slots []server.KeySlot) [][]string {
 
 type keysRotateCmd struct {
 	storeFlags
-	What string `arg:"" help:"account NAME (its KEK), system NAME (its system key), vfs, infra, root or infra-root."`
+	What string `arg:"" help:"account NAME (its KEK), scope ACCOUNT/NAME, system NAME (its system key), vfs, infra, root or infra-root."`
 	Name string `arg:"" optional:"" help:"The account."`
 	Wait bool   `help:"Wait until every data key is wrapped under the new version."`
 }
 
 func (c *keysRotateCmd) Run(a *app) error {
-	if needs := c.What == "account" || c.What == "system"; needs != (c.Name != "") {
-		return fmt.Errorf("keys rotate %s %s: account and system take the name of an account, the others take none",
+	if needs := c.What == "account" || c.What == "scope" || c.What == "system"; needs != (c.Name != "") {
+		return fmt.Errorf("keys rotate %s %s: account, scope and system take a name, the others take none",
 			c.What, strings.TrimSpace(c.Name))
 	}
 	var got server.RotateReport

@@ -44,6 +44,7 @@ type commands struct {
 	Keys     keysCmd     `cmd:"" help:"List, rotate and drill keys."`
 	Recovery recoveryCmd `cmd:"" help:"Make a recovery kit and prove that it works."`
 	Account  accountCmd  `cmd:"" help:"Create, list and delete storage accounts; show and renew their keys."`
+	Scope    scopeCmd    `cmd:"" help:"Create, list, disable and enable encryption scopes: keys of their own inside an account."`
 	Doctor   doctorCmd   `cmd:"" help:"Show what could lose your data or your keys, and what to do about it."`
 	Cse      cseCmd      `cmd:"" help:"Encrypt and decrypt on the client, as the .NET, Java and Python SDKs do; migrate from version 1.0."`
 	Version  versionCmd  `cmd:"" help:"Show version and cryptographic module."`

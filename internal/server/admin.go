@@ -61,6 +61,11 @@ var operations = []operation{
 	op("account.keys", (*Server).opAccountKeys),
 	op("account.regenerate", (*Server).opAccountRegenerate),
 	op("account.set", (*Server).opAccountSet),
+	op("scope.create", (*Server).opScopeCreate),
+	op("scope.list", (*Server).opScopeList),
+	op("scope.show", (*Server).opScopeShow),
+	op("scope.enable", (*Server).opScopeEnable),
+	op("scope.disable", (*Server).opScopeDisable),
 	op("account.delete", (*Server).opAccountDelete),
 }
 

@@ -15,6 +15,7 @@ import (
 	"github.com/coffer-storage/coffer/internal/object"
 	"github.com/coffer-storage/coffer/internal/server/store"
 	"github.com/coffer-storage/coffer/internal/wire"
+	"github.com/coffer-storage/coffer/internal/wire/armhttp"
 )
 
 // metrics are the numbers of one server. Labels have few values: operations of the
@@ -184,7 +185,8 @@ func truth(b bool) float64 {
 	return 0
 }
 
-// managementHandler serves health and metrics. It shows no names and no keys.
+// managementHandler serves health, metrics and the management of encryption scopes. The
+// first two show no names and no keys.
 func (s *Server) managementHandler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
@@ -202,5 +204,12 @@ func (s *Server) managementHandler() http.Handler {
 		w.Write([]byte("ok\n"))
 	})
 	mux.Handle("GET /metrics", promhttp.HandlerFor(s.metrics.registry, promhttp.HandlerOpts{}))
-	return mux
+	arm := armhttp.New(armhttp.Options{Accounts: s.store.Accounts, Scopes: s.store.Scopes, Logger: s.log, Anyone: s.cfg.Dev})
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if armhttp.Handles(r.URL.Path) { // its paths know no case, which the mux does
+			arm.ServeHTTP(w, r)
+			return
+		}
+		mux.ServeHTTP(w, r)
+	})
 }

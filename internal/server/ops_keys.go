@@ -5,11 +5,13 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/coffer-storage/coffer/internal/fault"
 	"github.com/coffer-storage/coffer/internal/keys"
 	"github.com/coffer-storage/coffer/internal/object"
+	"github.com/coffer-storage/coffer/internal/scope"
 )
 
 func (s *Server) opKeysList(ctx context.Context, _ Nothing, _ func(Progress)) (KeysReport, error) {
@@ -26,7 +28,7 @@ func (s *Server) opKeysList(ctx context.Context, _ Nothing, _ func(Progress)) (K
 	}
 	for _, p := range ring.Protectors() {
 		r.Protectors = append(r.Protectors, KeyProtector{
-			Name: names[p.Owner], Kind: p.Protector.Kind.String(), ID: p.Protector.ID.String(), State: p.Admin.String(),
+			Name: names[p.Protector.ID], Kind: p.Protector.Kind.String(), ID: p.Protector.ID.String(), State: p.Admin.String(),
 			Managed: p.Managed, Chain: p.Chain.String(), Active: p.Active.Number, Double: p.Double,
 		})
 	}
@@ -40,12 +42,22 @@ func (s *Server) ownerNames(ctx context.Context) (map[keys.ID]string, error) {
 	infos, err := s.store.Accounts.List(ctx)
 	for _, i := range infos {
 		names[i.ID] = string(i.Name)
+		scopes, _, err := s.store.Scopes.List(ctx, i.ID, scope.ListOptions{})
+		if err != nil {
+			return names, err
+		}
+		for _, sc := range scopes {
+			names[sc.ID] = string(i.Name) + "/" + string(sc.Name)
+		}
 	}
 	return names, err
 }
 
 func chainReport(c keys.ChainInfo, names map[keys.ID]string) KeyChain {
 	out := KeyChain{ID: c.ID.String(), Kind: c.Kind.String(), Owner: c.Owner.String(), For: names[c.Owner]}
+	if c.Protector.Kind == keys.ProtectScope {
+		out.For = names[c.Protector.ID]
+	}
 	if out.For == "" {
 		out.For = "(deleted account)"
 	}
@@ -88,6 +100,7 @@ var rotations = map[string]struct {
 	root keys.Root
 	of   bool // takes an account
 }{
+	"scope":      {kind: keys.KEK, of: true},
 	"account":    {kind: keys.KEK, of: true},
 	"system":     {kind: keys.SYSK, of: true},
 	"vfs":        {kind: keys.VFSK},
@@ -101,7 +114,7 @@ func (s *Server) opKeysRotate(ctx context.Context, a RotateArgs, progress func(P
 	how, ok := rotations[a.What]
 	if !ok {
 		return RotateReport{}, withHint(fault.New(op, a.What, fault.InvalidInput, nil),
-			"rotate account NAME, system NAME, vfs, infra, root or infra-root")
+			"rotate account NAME, scope ACCOUNT/NAME, system NAME, vfs, infra, root or infra-root")
 	}
 	r := RotateReport{What: a.What}
 	if how.root != 0 {
@@ -111,21 +124,12 @@ func (s *Server) opKeysRotate(ctx context.Context, a RotateArgs, progress func(P
 		r.Generation, _ = s.store.Ring.Generation()
 		return r, nil
 	}
-	owner := keys.ID(s.store.Ring.StoreID())
-	if how.of {
-		n, err := parseAccount(a.Account)
-		if err != nil {
-			return r, err
-		}
-		info, err := s.store.Accounts.Get(ctx, n)
-		if err != nil {
-			return r, err
-		}
-		owner, r.What = info.ID, a.What+" "+a.Account
-	}
-	chain, err := s.chainOf(how.kind, owner)
+	chain, err := s.rotated(ctx, a, how.kind, how.of)
 	if err != nil {
 		return r, err
+	}
+	if how.of {
+		r.What = a.What + " " + a.Account
 	}
 	v, err := s.store.Ring.Rotate(ctx, chain.ID)
 	if err != nil {
@@ -153,6 +157,52 @@ func (s *Server) opKeysRotate(ctx context.Context, a RotateArgs, progress func(P
 		r.Pending, err = true, nil
 	}
 	return r, err
+}
+
+// rotated finds the key to rotate.
+func (s *Server) rotated(ctx context.Context, a RotateArgs, kind keys.Kind, of bool) (keys.ChainInfo, error) {
+	if !of {
+		return s.chainOf(kind, keys.ID(s.store.Ring.StoreID()))
+	}
+	if a.What == "scope" {
+		p, _, err := s.protectorOf(ctx, a.What, a.Account)
+		if err != nil {
+			return keys.ChainInfo{}, err
+		}
+		for _, c := range s.store.Ring.Chains() {
+			if c.Kind == keys.KEK && c.Protector == p {
+				return c, nil
+			}
+		}
+	}
+	info, err := s.accountOf(ctx, a.Account)
+	if err != nil {
+		return keys.ChainInfo{}, err
+	}
+	return s.chainOf(kind, info.ID)
+}
+
+// protectorOf finds the protector that a person names: account NAME or scope
+// ACCOUNT/NAME; full is that name.
+func (s *Server) protectorOf(ctx context.Context, kind, n string) (p keys.Protector, full string, err error) {
+	const op = "server.protectorOf"
+	switch kind {
+	case "account":
+		info, err := s.accountOf(ctx, n)
+		return keys.AccountProtector(info.ID), n, err
+	case "scope":
+		acct, sc, ok := strings.Cut(n, "/")
+		if !ok {
+			return p, n, withHint(fault.New(op, n, fault.InvalidInput, nil), "name the scope as ACCOUNT/SCOPE")
+		}
+		info, err := s.accountOf(ctx, acct)
+		if err != nil {
+			return p, n, err
+		}
+		found, err := s.store.Scopes.Find(ctx, info.ID, sc)
+		return found.Protector(), n, scopeHint(err, acct)
+	}
+	return p, n, withHint(fault.New(op, kind, fault.InvalidInput, nil), "it is account NAME or scope ACCOUNT/NAME")
 }
 
 func (s *Server) chainOf(kind keys.Kind, owner keys.ID) (keys.ChainInfo, error) {

@@ -263,6 +263,26 @@ type Account struct {
 	Protector string    `json:"protector"`
 }
 
+// ScopeArgs names an encryption scope and what to do with it.
+type ScopeArgs struct {
+	Account string `json:"account"`
+	Name    string `json:"name,omitempty"`
+	Double  bool   `json:"double,omitempty"` // create: with infrastructure encryption
+}
+
+// Scope describes an encryption scope.
+type Scope struct {
+	Account  string    `json:"account"`
+	Name     string    `json:"name"`
+	ID       string    `json:"id"`
+	State    string    `json:"state"` // enabled, disabled or destroyed
+	Source   string    `json:"managed_by"`
+	Key      KeyName   `json:"key"` // the active version
+	Double   bool      `json:"double"`
+	Created  time.Time `json:"created"`
+	Modified time.Time `json:"modified"`
+}
+
 // BackupArgs names a directory for a backup, made absolute by the caller.
 type BackupArgs struct {
 	Dir string `json:"dir"`
