@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/fips140"
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
@@ -38,6 +39,12 @@ func TestScripts(t *testing.T) {
 			e.Setenv("HOME", e.WorkDir+"/home")
 			e.Setenv("XDG_CONFIG_HOME", e.WorkDir+"/config")
 			return nil
+		},
+		Condition: func(cond string) (bool, error) {
+			if cond == "fips" {
+				return fips140.Enabled(), nil
+			}
+			return false, fmt.Errorf("no condition %q", cond)
 		},
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
 			"waitfor": waitFor, "http": doHTTP, "flip": flip, "stop": stop,

@@ -3,6 +3,7 @@ package server
 import (
 	"bytes"
 	"context"
+	"crypto/fips140"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
@@ -288,11 +289,15 @@ func (p place) call(t *testing.T, name string, args, result any) {
 func (p place) recovery(t *testing.T) []string {
 	t.Helper()
 	var kit RecoveryReport
-	p.call(t, "recovery.create", RecoveryArgs{Name: "test", Shares: 3, Threshold: 2}, &kit)
-	if len(kit.Shares) != 3 {
-		t.Fatalf("the kit has %d shares, want 3", len(kit.Shares))
+	n, k := 3, 2
+	if fips140.Enabled() { // which has no secret sharing
+		n, k = 1, 1
 	}
-	return kit.Shares[1:]
+	p.call(t, "recovery.create", RecoveryArgs{Name: "test", Shares: n, Threshold: k}, &kit)
+	if len(kit.Shares) != n {
+		t.Fatalf("the kit has %d shares, want %d", len(kit.Shares), n)
+	}
+	return kit.Shares[n-k:]
 }
 
 // Every operation works on a running server and on a store that nobody serves.

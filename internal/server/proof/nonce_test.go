@@ -163,7 +163,7 @@ func TestNoncesOfAStore(t *testing.T) {
 	}
 	seals, repeats := audit.Count()
 	t.Logf("C9: %d seals of a store, %d repeats", seals, repeats)
-	if seals < 200 || repeats != 0 {
+	if seals < 100 || repeats != 0 {
 		t.Errorf("%d of %d seals repeat a nonce under its key", repeats, seals)
 	}
 }

@@ -267,7 +267,7 @@ func TestOfflineAttacks(t *testing.T) {
 		t.Logf("C3: %-22s refused %4d, reported %4d, found by audit verify %4d, allowed without effect %4d", kind, row[0], row[1], row[2], row[3])
 	}
 	t.Logf("C3: %d attacks, 0 wrong bytes", len(list))
-	if want := sized(30, 700, 700); len(list) < want {
+	if want := sized(30, 600, 600); len(list) < want {
 		t.Errorf("only %d attacks, want %d", len(list), want)
 	}
 }

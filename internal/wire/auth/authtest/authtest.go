@@ -4,6 +4,7 @@
 package authtest
 
 import (
+	"crypto/fips140"
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/base64"
@@ -21,11 +22,14 @@ type Credential struct {
 	Key     []byte
 }
 
-// MAC signs text.
-func (c Credential) MAC(text string) string {
-	h := hmac.New(sha256.New, c.Key)
-	fmt.Fprint(h, text)
-	return base64.StdEncoding.EncodeToString(h.Sum(nil))
+// MAC signs text, under keys too short for strict FIPS mode as well.
+func (c Credential) MAC(text string) (mac string) {
+	fips140.WithoutEnforcement(func() {
+		h := hmac.New(sha256.New, c.Key)
+		fmt.Fprint(h, text)
+		mac = base64.StdEncoding.EncodeToString(h.Sum(nil))
+	})
+	return mac
 }
 
 // Sign dates r and signs it with the shared key. rawPath is the path as it will be sent.
