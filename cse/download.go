@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"sync"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
 	"github.com/Azure/azure-sdk-for-go/sdk/storage/azblob/blob"
@@ -66,6 +65,7 @@ func (c *BlobClient) DownloadBuffer(ctx context.Context, buf []byte, o *Download
 	if err != nil {
 		return 0, err
 	}
+	defer obj.release()
 	if n > int64(len(buf)) {
 		return 0, &Error{Code: TooLarge, Detail: fmt.Sprintf("%d bytes, the buffer has %d", n, len(buf))}
 	}
@@ -91,6 +91,7 @@ func (c *BlobClient) DownloadFile(ctx context.Context, file *os.File, o *Downloa
 	if err != nil {
 		return 0, err
 	}
+	defer obj.release()
 	if err := file.Truncate(n); err != nil {
 		return 0, err
 	}
@@ -148,14 +149,11 @@ func (o *object) each(ctx context.Context, opt *DownloadOptions, off, n int64, e
 	end := off + n
 	first, last := off/part, (end-1)/part
 	progress := newProgress(opt.Progress)
-	buffers := sync.Pool{New: func() any { return new([]byte) }}
 	return parallel(ctx, min(workers, int(min(last-first+1, 1<<20))), last-first+1, func(ctx context.Context, i int64) error {
 		from := max(off, (first+i)*part)
 		to := min(end, (first+i+1)*part)
-		buf := buffers.Get().(*[]byte)
-		defer buffers.Put(buf)
 		at := from
-		err := o.read(ctx, buf, from, to-from, func(text []byte) error {
+		err := o.read(ctx, from, to-from, func(text []byte) error {
 			err := emit(at, text)
 			at += int64(len(text))
 			return err
@@ -167,16 +165,17 @@ func (o *object) each(ctx context.Context, opt *DownloadOptions, off, n int64, e
 	})
 }
 
-// read fetches and decrypts one range into a buffer that it may grow.
-func (o *object) read(ctx context.Context, buf *[]byte, off, n int64, emit func([]byte) error) error {
+// read fetches and decrypts one range, and hands it to emit in pieces.
+func (o *object) read(ctx context.Context, off, n int64, emit func([]byte) error) error {
 	p, err := o.plan(off, n)
 	if err != nil {
 		return err
 	}
-	if int64(cap(*buf)) < p.Len {
-		*buf = make([]byte, p.Len)
+	if stored := o.takeHead(p.Off, p.Len); stored != nil {
+		return o.decrypt(stored, p, emit)
 	}
-	stored := (*buf)[:p.Len]
+	stored := getBuffer(p.Len)
+	defer putBuffer(stored)
 	if err := o.fetch(ctx, p.Off, stored); err != nil {
 		return err
 	}
@@ -278,7 +277,8 @@ func (b *body) next() error {
 		return err
 	}
 	if int64(cap(b.buf)) < p.Len {
-		b.buf = make([]byte, p.Len)
+		putBuffer(b.buf)
+		b.buf = getBuffer(p.Len)
 	}
 	stored := b.buf[:p.Len]
 	if err := b.fill(stored, p.Off); err != nil {
@@ -333,6 +333,9 @@ func (b *body) Close() error {
 		b.err = os.ErrClosed
 	}
 	b.rest = nil
+	b.obj.release()
+	putBuffer(b.buf)
+	b.buf = nil
 	if b.wire == nil {
 		return nil
 	}

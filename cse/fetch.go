@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"sync/atomic"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
 	"github.com/Azure/azure-sdk-for-go/sdk/storage/azblob/blob"
@@ -29,7 +30,9 @@ type object struct {
 	acc  access
 	etag *azcore.ETag
 	text *string
-	head []byte // stored bytes from offset 0 that came along
+
+	head  []byte       // stored bytes from offset 0 that came along, nil: none or taken
+	taken atomic.Int64 // how much of head was taken, to be decrypted where it lies
 }
 
 // probeSize is what the first request of a whole download asks for: one region.
@@ -68,7 +71,11 @@ func (c *BlobClient) probe(ctx context.Context, acc access, context []byte) (*ob
 	if err != nil {
 		return nil, err
 	}
-	o.head = make([]byte, deref(r.ContentLength))
+	length := deref(r.ContentLength)
+	if length < 0 || length > max(size, 0) {
+		return nil, &Error{Code: Changed, Detail: "another range came back"}
+	}
+	o.head = getBuffer(length)
 	if _, err := io.ReadFull(body, o.head); err != nil {
 		return nil, fmt.Errorf("cse: read the blob: %w", err)
 	}
@@ -110,7 +117,7 @@ func (o *object) openEmptyRegion(ctx context.Context) error {
 
 // fetch reads stored bytes, from what came along or from the service.
 func (o *object) fetch(ctx context.Context, off int64, buf []byte) error {
-	if off+int64(len(buf)) <= int64(len(o.head)) {
+	if off+int64(len(buf)) <= int64(len(o.head)) && off >= o.taken.Load() {
 		copy(buf, o.head[off:])
 		return nil
 	}
@@ -123,6 +130,30 @@ func (o *object) fetch(ctx context.Context, off int64, buf []byte) error {
 		return fmt.Errorf("cse: read the blob: %w", err)
 	}
 	return nil
+}
+
+// takeHead returns stored bytes that came along, for the caller to decrypt where they
+// lie. Parts of a download start in order and do not overlap, so what was taken is not
+// asked for again, but for a block of version 1.0, which is fetched.
+func (o *object) takeHead(off, n int64) []byte {
+	if o.cbc != nil || off+n > int64(len(o.head)) {
+		return nil
+	}
+	for {
+		taken := o.taken.Load()
+		if off < taken {
+			return nil
+		}
+		if o.taken.CompareAndSwap(taken, off+n) {
+			return o.head[off : off+n : off+n]
+		}
+	}
+}
+
+// release gives back what came along.
+func (o *object) release() {
+	putBuffer(o.head)
+	o.head = nil
 }
 
 // stream starts a request for stored bytes, and checks that the answer is of the same

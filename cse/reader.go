@@ -89,8 +89,7 @@ func (r *Reader) readPiece(p []byte, off int64) (int, error) {
 		return r.direct(p[:min(want, max(defaultBlock/piece, 1)*piece)], off)
 	}
 	text := make([]byte, 0, min(piece, r.obj.plain-start))
-	var buf []byte
-	err := r.obj.read(r.ctx, &buf, start, int64(cap(text)), func(b []byte) error {
+	err := r.obj.read(r.ctx, start, int64(cap(text)), func(b []byte) error {
 		text = append(text, b...)
 		return nil
 	})
@@ -105,9 +104,8 @@ func (r *Reader) readPiece(p []byte, off int64) (int, error) {
 
 // direct reads a large range without keeping it.
 func (r *Reader) direct(p []byte, off int64) (int, error) {
-	var buf []byte
 	n := 0
-	err := r.obj.read(r.ctx, &buf, off, int64(len(p)), func(b []byte) error {
+	err := r.obj.read(r.ctx, off, int64(len(p)), func(b []byte) error {
 		n += copy(p[n:], b)
 		return nil
 	})

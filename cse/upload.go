@@ -120,7 +120,6 @@ type upload struct {
 	perBlock int64 // regions in a block
 	grows    bool
 	workers  int
-	pool     sync.Pool
 
 	// What fill has read so far; one goroutine.
 	eof   bool
@@ -233,14 +232,12 @@ func (u *upload) readRegion(b *chunk, full int64) (int, error) {
 	return n + more, err
 }
 
+// buffer returns the buffer of a block; that of a small source is small.
 func (u *upload) buffer(size int64) []byte {
-	if b, ok := u.pool.Get().(*[]byte); ok && int64(len(*b)) >= size {
-		return *b
-	}
 	if u.hint >= 0 && u.count == 0 { // room for one byte more than it said, to see the end
 		size = min(size, format.StoredSize(u.hint+1, u.regions.Length()))
 	}
-	return make([]byte, size)
+	return getBuffer(size)
 }
 
 // seal encrypts a block in place, once: a retry sends the same bytes.
@@ -282,6 +279,7 @@ func (u *upload) single(ctx context.Context, b chunk) (UploadResponse, error) {
 		return UploadResponse{}, err
 	}
 	u.progress.add(b.plain)
+	putBuffer(b.buf)
 	return u.response(r.ETag, r.LastModified, r.VersionID, r.RequestID), nil
 }
 
@@ -360,7 +358,7 @@ func (u *upload) stage(ctx context.Context, b chunk) error {
 		return err
 	}
 	u.progress.add(b.plain)
-	u.pool.Put(&b.buf)
+	putBuffer(b.buf)
 	return nil
 }
 

@@ -6,6 +6,8 @@
 //	cse swap FROM TO                   copies a blob with its first two regions swapped
 //	cse member FROM TO PATH            copies a blob with an unknown member in its metadata
 //	cse queue-write FILE               envelopes, one JSON list
+//	cse bench FILE BLOB ROUNDS         times azblob and package cse with a file
+//	cse rss BLOB BYTES                 streams a blob of that size up and down
 //	cse queue-read FILE                opens the envelopes of such a list
 //
 // Keys and the connection string come by environment. It prints one line a check: ok or
@@ -15,6 +17,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"crypto/rsa"
 	"crypto/x509"
 	"encoding/base64"
 	"encoding/json"
@@ -29,8 +32,6 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/to"
 	"github.com/Azure/azure-sdk-for-go/sdk/storage/azblob/blockblob"
 	"github.com/Azure/azure-sdk-for-go/sdk/storage/azblob/container"
-
-	"crypto/rsa"
 
 	"github.com/coffer-storage/coffer/cse"
 )
@@ -65,6 +66,16 @@ func main() {
 		err = queueWrite(ctx, args[1])
 	case "queue-read":
 		err = queueRead(ctx, args[1])
+	case "bench":
+		var rounds int
+		if rounds, err = strconv.Atoi(args[3]); err == nil {
+			err = bench(ctx, args[1], args[2], rounds)
+		}
+	case "rss":
+		var size int64
+		if size, err = strconv.ParseInt(args[2], 10, 64); err == nil {
+			err = rss(ctx, args[1], size)
+		}
 	default:
 		err = fmt.Errorf("no such command")
 	}

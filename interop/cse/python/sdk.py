@@ -4,6 +4,7 @@
     sdk.py read PREFIX              checks every blob below PREFIX, whole and in ranges
     sdk.py misordered BLOB          ok if the SDK refuses a blob whose regions are swapped
     sdk.py queue-write FILE         envelopes that the queue SDK makes, one JSON list
+    sdk.py bench FILE BLOB          times uploads and downloads of a file
     sdk.py queue-read FILE          opens the envelopes of such a list
 
 Keys and the connection string come by environment. Prints one line a check:
@@ -144,6 +145,22 @@ def misordered(name):
         print("note\trefuses swapped regions: " + type(e).__name__)
 
 
+def bench(path, name):
+    import time
+
+    client = encrypting(service().get_blob_client("cse", name), keys()["aes1"], "2.0")
+    for _ in range(2):
+        t0 = time.monotonic()
+        with open(path, "rb") as f:
+            client.upload_blob(f, overwrite=True, max_concurrency=5)
+        t1 = time.monotonic()
+        with open(path + ".python-out", "wb") as f:
+            client.download_blob(max_concurrency=5).readinto(f)
+        t2 = time.monotonic()
+        print("bench\tpython\tupload %.3f s\tdownload %.3f s" % (t1 - t0, t2 - t1), flush=True)
+    os.remove(path + ".python-out")
+
+
 TEXTS = ["hello", "", "Grüße, 世界 & <xml>", "x" * 40000]
 
 
@@ -176,5 +193,5 @@ def queue_read(path):
 
 
 if __name__ == "__main__":
-    {"write": write, "read": read, "misordered": misordered,
+    {"write": write, "read": read, "misordered": misordered, "bench": bench,
      "queue-write": queue_write, "queue-read": queue_read}[sys.argv[1]](*sys.argv[2:])

@@ -1,0 +1,26 @@
+package cse
+
+import "sync"
+
+// buffers are those of blocks, kept between operations: a fresh 4 MiB costs as much as
+// decrypting it. They hold what was read or sent until they are written over.
+var buffers sync.Pool
+
+// maxKept is the largest buffer that is kept.
+const maxKept = 16 << 20
+
+// getBuffer returns n bytes of any content.
+func getBuffer(n int64) []byte {
+	if b, ok := buffers.Get().(*[]byte); ok && int64(cap(*b)) >= n {
+		return (*b)[:n]
+	}
+	return make([]byte, n)
+}
+
+// putBuffer takes a buffer back. The caller has no part of it left.
+func putBuffer(b []byte) {
+	if cap(b) >= defaultBlock && cap(b) <= maxKept {
+		b = b[:cap(b)]
+		buffers.Put(&b)
+	}
+}
