@@ -38,6 +38,7 @@ func TestScripts(t *testing.T) {
 		Setup: func(e *testscript.Env) error {
 			e.Setenv("HOME", e.WorkDir+"/home")
 			e.Setenv("XDG_CONFIG_HOME", e.WorkDir+"/config")
+			e.Setenv("GODEBUG", os.Getenv("GODEBUG")) // the program runs in FIPS mode if the test does
 			return nil
 		},
 		Condition: func(cond string) (bool, error) {
