@@ -8,9 +8,12 @@ import (
 )
 
 type keysCmd struct {
-	List   keysListCmd   `cmd:"" help:"List keys, protectors and the ways to open the roots."`
-	Rotate keysRotateCmd `cmd:"" help:"Make a new version of a key; no content is rewritten."`
-	Drill  keysDrillCmd  `cmd:"" help:"Open a copy of the key store and a data key of every protector."`
+	List    keysListCmd    `cmd:"" help:"List keys, protectors and the ways to open the roots."`
+	Rotate  keysRotateCmd  `cmd:"" help:"Make a new version of a key; no content is rewritten."`
+	Tree    keysTreeCmd    `cmd:"" help:"Draw the key hierarchy, with how many contents each key protects."`
+	Uses    keysUsesCmd    `cmd:"" help:"List exactly what the key of an account or scope protects."`
+	Destroy keysDestroyCmd `cmd:"" help:"Destroy the key of an account or scope: what it protects is lost for ever."`
+	Drill   keysDrillCmd   `cmd:"" help:"Open a copy of the key store and a data key of every protector."`
 }
 
 type keysListCmd struct{ storeFlags }

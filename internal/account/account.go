@@ -68,6 +68,7 @@ type Options struct {
 // Ring is what accounts need of the key store; *keys.Ring has it.
 type Ring interface {
 	AddOwner(ctx context.Context, owner keys.ID) error
+	AddDoubleOwner(ctx context.Context, owner keys.ID) error
 }
 
 // Service keeps the accounts. All methods are safe in parallel.
@@ -91,7 +92,13 @@ func New(store *object.Store, ring Ring, o Options) *Service {
 // Create makes an account with the given keys; a nil key is drawn at random. It
 // answers Exists if the name is taken.
 func (s *Service) Create(ctx context.Context, n name.Account, given [2][]byte) (Info, error) {
-	return s.create(ctx, n, given, false)
+	return s.create(ctx, Info{Name: n}, given)
+}
+
+// CreateDouble is Create for an account with infrastructure encryption: everything in it
+// gets a second layer, under a key from the other root. That is fixed for its life.
+func (s *Service) CreateDouble(ctx context.Context, n name.Account, given [2][]byte) (Info, error) {
+	return s.create(ctx, Info{Name: n, Double: true}, given)
 }
 
 // EnsureDefault returns the default account and makes it when it is not there. Its
@@ -105,11 +112,13 @@ func (s *Service) EnsureDefault(ctx context.Context) (Info, error) {
 	if err != nil {
 		return Info{}, fault.New("account.EnsureDefault", "", fault.Internal, err)
 	}
-	return s.create(ctx, DefaultName, [2][]byte{first, nil}, true)
+	return s.create(ctx, Info{Name: DefaultName, Default: true}, [2][]byte{first, nil})
 }
 
-func (s *Service) create(ctx context.Context, n name.Account, given [2][]byte, isDefault bool) (Info, error) {
+// create makes the account that info begins to describe.
+func (s *Service) create(ctx context.Context, info Info, given [2][]byte) (Info, error) {
 	const op = "account.Create"
+	n := info.Name
 	if _, err := name.ParseAccount(string(n)); err != nil {
 		return Info{}, err
 	}
@@ -127,9 +136,13 @@ func (s *Service) create(ctx context.Context, n name.Account, given [2][]byte, i
 		return Info{}, edge(op, n, err)
 	}
 
-	info := Info{ID: keys.NewID(), Name: n, Created: s.now().UTC(), AllowPublic: true, Default: isDefault}
+	info.ID, info.Created, info.AllowPublic = keys.NewID(), s.now().UTC(), true
 	info.Protector = keys.AccountProtector(info.ID)
-	if err := s.ring.AddOwner(ctx, info.ID); err != nil {
+	addOwner := s.ring.AddOwner
+	if info.Double {
+		addOwner = s.ring.AddDoubleOwner
+	}
+	if err := addOwner(ctx, info.ID); err != nil {
 		return Info{}, edge(op, n, err)
 	}
 	if err := s.store.Mirror(ctx); err != nil {
@@ -217,6 +230,13 @@ func (s *Service) Delete(ctx context.Context, n name.Account, force bool) error 
 	s.cache.forget(n)
 	return edge(op, n, err)
 }
+
+// Remove takes the account's row away, in a transaction that deals with what it holds.
+// Forget follows when it is committed.
+func (s *Service) Remove(tx *object.Tx, n name.Account) { tx.Delete(object.Account, []byte(n)) }
+
+// Forget drops what the cache knows of n.
+func (s *Service) Forget(n name.Account) { s.cache.forget(n) }
 
 func empty(tx *object.Tx, info Info) error {
 	lo := info.ID[:]

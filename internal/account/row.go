@@ -76,6 +76,7 @@ const (
 	DroppedContainer byte = 1
 	DroppedStaging   byte = 2
 	DroppedAccount   byte = 3
+	DroppedKeys      byte = 4 // an account whose keys are destroyed: only extents are left
 )
 
 // Drop notes that the rows of a thing of owner are to be released: one row in table

@@ -47,6 +47,9 @@ func parseDropped(key []byte) (dropped, error) {
 func (s *Service) Collect(ctx context.Context, budget int) (more bool, err error) {
 	const op = "blob.Collect"
 	ctx = meta.WithReclaim(ctx)
+	if err := s.FinishShred(ctx); err != nil {
+		return false, edge(op, "", err)
+	}
 	if err := s.expire(ctx); err != nil {
 		return false, edge(op, "", err)
 	}
@@ -92,6 +95,9 @@ func (s *Service) listDropped(ctx context.Context) (list []dropped, err error) {
 // collect releases up to n rows of d in one transaction, and d's own row when nothing
 // is left of it.
 func (s *Service) collect(ctx context.Context, d dropped, n int) (rows int, done bool, err error) {
+	if d.kind == account.DroppedKeys {
+		return s.collectPlaces(ctx, d, n)
+	}
 	release := map[byte]func(*object.Tx, dropped, int) (int, bool, error){
 		account.DroppedContainer: s.collectContainer,
 		account.DroppedStaging:   s.collectStaging,
@@ -108,6 +114,18 @@ func (s *Service) collect(ctx context.Context, d dropped, n int) (rows int, done
 		return err
 	})
 	return rows, done, err
+}
+
+// collectPlaces frees the extents of an account whose keys are destroyed.
+func (s *Service) collectPlaces(ctx context.Context, d dropped, n int) (rows int, done bool, err error) {
+	rows, done, err = s.store.ForgetPlaces(ctx, d.owner, n)
+	if err != nil || !done {
+		return rows, false, err
+	}
+	return rows, true, s.store.Update(ctx, func(tx *object.Tx) error {
+		tx.Delete(object.Garbage, d.key())
+		return nil
+	})
 }
 
 // slice calls f for up to n rows of t under prefix and deletes them. It reports whether

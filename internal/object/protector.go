@@ -96,6 +96,12 @@ func (s *Store) Usable(p keys.Protector) error {
 	return s.ring.Usable(p)
 }
 
+// Shredded reports whether all keys of p were destroyed.
+func (s *Store) Shredded(p keys.Protector) bool {
+	info, ok := s.ring.Protector(p)
+	return ok && info.Admin == keys.Shredded
+}
+
 // MirrorProtector is Mirror for one protector.
 func (s *Store) MirrorProtector(ctx context.Context, p keys.Protector) error {
 	info, ok := s.ring.Protector(p)

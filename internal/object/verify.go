@@ -215,6 +215,7 @@ func (v *verifier) placeRow(tx *Tx, key []byte, r *Row) error {
 	}
 	c, err := tx.Get(Chunk, p.owner, chunkKey(p.owner, p.chunk))
 	switch {
+	case errors.Is(err, meta.ErrNotFound) && v.s.Shredded(keys.AccountProtector(p.owner)): // see ForgetPlaces
 	case errors.Is(err, meta.ErrNotFound), err == nil && c.chunk.place != p.place:
 		v.damage(Place, key, p.chunk, errPlace)
 	case err != nil && !fault.Is(err, fault.Corrupt): // that one is reported by its own table

@@ -220,6 +220,55 @@ type DrillReport struct {
 	At         time.Time `json:"at"`
 }
 
+// UsesArgs names a protector: account NAME or scope ACCOUNT/NAME.
+type UsesArgs struct {
+	What  string `json:"what"`
+	Name  string `json:"name"`
+	Limit int    `json:"limit,omitempty"` // names to list; 0: all
+}
+
+// UsesReport says what a key protects: exactly, or the operation fails.
+type UsesReport struct {
+	What     string       `json:"what"`
+	State    string       `json:"state"`
+	Keys     []KeyVersion `json:"keys"`
+	Counts   []KeyUse     `json:"counts"` // data keys under each version
+	Contents int64        `json:"contents"`
+	Staged   int64        `json:"staged"` // blobs with blocks that wait for their list
+	Bytes    int64        `json:"bytes"`  // plaintext
+	Also     []string     `json:"also,omitempty"`
+	Names    []string     `json:"names"`
+	More     int64        `json:"more,omitempty"` // names that the limit left out
+}
+
+// DestroyArgs asks for the destruction of a protector's keys.
+type DestroyArgs struct {
+	What     string `json:"what"` // account or scope
+	Name     string `json:"name"`
+	Confirm  string `json:"confirm"`  // the name again, typed by a person
+	Contents int64  `json:"contents"` // what the list that he saw said
+	Staged   int64  `json:"staged"`
+}
+
+// DestroyReport says what was destroyed and what is not gone by that.
+type DestroyReport struct {
+	What       string       `json:"what"`
+	Contents   int64        `json:"contents"`
+	Keys       []KeyVersion `json:"keys"` // tombstones
+	By         string       `json:"by"`
+	At         time.Time    `json:"at"`
+	Generation uint64       `json:"generation"`
+	Remains    []string     `json:"remains"`
+}
+
+// KeyTree is the key hierarchy with what each key protects.
+type KeyTree struct {
+	Name     string     `json:"name"`
+	State    string     `json:"state,omitempty"`
+	Contents int64      `json:"contents"`
+	Children []*KeyTree `json:"children,omitempty"`
+}
+
 // RecoveryArgs asks for a recovery kit, or gives one back.
 type RecoveryArgs struct {
 	Name       string   `json:"name,omitempty"`

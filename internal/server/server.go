@@ -112,7 +112,7 @@ func (s *Server) openStore(ctx context.Context) error {
 		return err
 	}
 	s.metrics.watch(s.store)
-	return nil
+	return s.store.Blobs.FinishShred(ctx)
 }
 
 // makePrivate makes the data directory, for its owner only.
