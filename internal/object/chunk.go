@@ -103,6 +103,9 @@ func placeKey(p extent.Place, owner, chunk keys.ID) []byte {
 // placeLength is the field of a place row that holds the length of the chunk there.
 const placeLength = FirstField
 
+// placeDouble is the field that a place of class double has beside it.
+const placeDouble = FirstField + 1
+
 // placed is a place row.
 type placed struct {
 	place extent.Place
@@ -111,8 +114,8 @@ type placed struct {
 }
 
 func parsePlaced(key []byte, r *Row) (placed, error) {
-	n := r.Get(placeLength)
-	if len(key) != 56 || len(n) != 8 {
+	n, double := r.Get(placeLength), r.All(placeDouble)
+	if len(key) != 56 || len(n) != 8 || len(double) > 1 || len(double) == 1 && len(double[0]) != 0 {
 		return placed{}, errSYS
 	}
 	return placed{
@@ -120,6 +123,7 @@ func parsePlaced(key []byte, r *Row) (placed, error) {
 			Extent: [16]byte(key[:16]),
 			Offset: binary.BigEndian.Uint64(key[16:]),
 			Length: binary.BigEndian.Uint64(n),
+			Double: len(double) == 1,
 		},
 		owner: keys.ID(key[24:40]),
 		chunk: keys.ID(key[40:56]),
@@ -130,6 +134,9 @@ func parsePlaced(key []byte, r *Row) (placed, error) {
 func (tx *Tx) putPlace(p extent.Place, owner, chunk keys.ID) error {
 	r := &Row{Owner: tx.s.id}
 	r.Set(placeLength, binary.BigEndian.AppendUint64(nil, p.Length))
+	if p.Double {
+		r.Set(placeDouble, []byte{})
+	}
 	return tx.Put(Place, placeKey(p, owner, chunk), r)
 }
 

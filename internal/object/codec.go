@@ -163,6 +163,9 @@ func decodeSYS(b []byte, deks []keys.ID) (*Row, []uint32, error) {
 	if d.r.Class == 0 {
 		return nil, nil, errSYS
 	}
+	if c := d.r.chunk; c != nil && !c.inline() {
+		c.place.Double = d.r.Class == extent.Double
+	}
 	if err := d.pieces(deks); err != nil {
 		return nil, nil, err
 	}

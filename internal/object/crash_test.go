@@ -42,7 +42,7 @@ func durable(t testing.TB, fs *vfs.MemFS, ring *keys.Ring, account keys.ID, crea
 	if err != nil {
 		t.Fatalf("pebblekv.Open error = %v", err)
 	}
-	ext, err := fileextent.Open(fileextent.Options{FS: fs, Dir: "data/extents"})
+	ext, err := fileextent.Open(fileextent.Options{FS: fs, Dir: "data/extents", Infra: ring.Infra()})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -18,6 +18,7 @@ type Protection struct {
 	Layers  []Layer // from the content outwards
 	Keys    []KeyUse
 	System  SystemUse
+	Infra   SystemUse // around system properties, metadata and small contents; zero in class single
 	Length  int64
 	Pieces  int
 	Count   int // chunks
@@ -67,10 +68,12 @@ type ChunkUse struct {
 
 // ExtentUse is an extent in which chunks of the content lie.
 type ExtentUse struct {
-	ID     keys.ID
-	Size   int64
-	Shared bool
-	Chunks int
+	ID        keys.ID
+	Size      int64
+	Shared    bool
+	Chunks    int
+	Infra     SystemUse // class double: the key of its second layer
+	Algorithm string    // and how it seals
 }
 
 var chunkStates = map[ChunkState]string{ChunkLive: "live", ChunkQuarantined: "quarantined", ChunkDead: "dead"}
@@ -92,11 +95,16 @@ func (s *Store) Describe(ctx context.Context, r *Row) (Protection, error) {
 		},
 	}
 	versions := s.versions()
-	p.System = SystemUse{Kref: r.system}
-	if v, ok := versions[r.system]; ok {
-		p.System = SystemUse{r.system, v.Chain, v.Number, v.State.String()}
+	p.System = systemUse(versions, r.system)
+	if r.class() == extent.Double {
+		p.Class = "double"
+		p.Infra = systemUse(versions, r.infra)
+		p.Layers = append(p.Layers[:len(p.Layers)-1:len(p.Layers)-1],
+			Layer{"second layer of values", "A256CBC-HS512 (INFRA-1)", "infrastructure key"},
+			Layer{"second layer of extents", "AES-256-XTS, in FIPS mode A256CBC-HS512 (CFX1)", "infrastructure key"},
+			p.Layers[len(p.Layers)-1])
 	}
-	d := describer{s: s, r: r, p: &p, uses: make(map[keys.ID]int), extents: make(map[keys.ID]int)}
+	d := describer{s: s, versions: versions, r: r, p: &p, uses: make(map[keys.ID]int), extents: make(map[keys.ID]int)}
 	if err := s.View(ctx, d.chunks); err != nil {
 		return Protection{}, err
 	}
@@ -123,6 +131,15 @@ func (s *Store) Describe(ctx context.Context, r *Row) (Protection, error) {
 	return p, nil
 }
 
+// systemUse describes the version that kref names.
+func systemUse(versions map[keys.ID]keys.Version, kref keys.ID) SystemUse {
+	u := SystemUse{Kref: kref}
+	if v, ok := versions[kref]; ok {
+		u = SystemUse{kref, v.Chain, v.Number, v.State.String()}
+	}
+	return u
+}
+
 // versions are all key versions by what data name them.
 func (s *Store) versions() map[keys.ID]keys.Version {
 	m := make(map[keys.ID]keys.Version)
@@ -141,6 +158,8 @@ type describer struct {
 	p       *Protection
 	uses    map[keys.ID]int
 	extents map[keys.ID]int // index in p.Extents
+
+	versions map[keys.ID]keys.Version
 }
 
 func (d *describer) chunks(tx *Tx) error {
@@ -179,6 +198,9 @@ func (d *describer) extent(p extent.Place) {
 		u := ExtentUse{ID: p.Extent}
 		if info, err := d.s.extents.Stat(p.Extent); err == nil {
 			u.Size, u.Shared = info.Size, info.Shared
+			if info.Class == extent.Double {
+				u.Infra, u.Algorithm = systemUse(d.versions, info.Infra), info.Algorithm
+			}
 		}
 		d.p.Extents = append(d.p.Extents, u)
 		ok = true

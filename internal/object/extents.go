@@ -104,7 +104,7 @@ func (s *Store) collectExtent(ctx context.Context, id [16]byte) (c Collected, er
 		return c, s.forgetIfHalf(ctx, id, info.Size)
 	}
 	for _, p := range living {
-		moved, err := s.move(ctx, info.Class, p)
+		moved, err := s.move(ctx, p)
 		if err != nil {
 			return c, err
 		}
@@ -197,14 +197,19 @@ func (s *Store) forgetIfHalf(ctx context.Context, id [16]byte, size int64) error
 	})
 }
 
-// move copies the ciphertext of a chunk to another extent. It needs no key.
-func (s *Store) move(ctx context.Context, class extent.Class, p placed) (moved bool, err error) {
+// move copies the ciphertext of a chunk to another extent. It needs no key but, in class
+// double, that of the second layer.
+func (s *Store) move(ctx context.Context, p placed) (moved bool, err error) {
 	info, err := s.chunkAt(ctx, p)
 	if err != nil || info == nil {
 		return err == nil, err // died meanwhile: as good as moved
 	}
 	if info.state == ChunkQuarantined {
 		return false, nil
+	}
+	class := extent.Single
+	if p.place.Double {
+		class = extent.Double
 	}
 	w, err := s.extents.Create(ctx, class, int64(info.stored))
 	if err != nil {
@@ -218,7 +223,7 @@ func (s *Store) move(ctx context.Context, class extent.Class, p placed) (moved b
 	if err != nil || crc != info.crc {
 		w.Abort()
 		s.held.suspected(to)
-		if err != nil && !errors.Is(err, segment.ErrFormat) {
+		if err != nil && !errors.Is(err, segment.ErrFormat) && !errors.Is(err, extent.ErrDamaged) {
 			return false, err
 		}
 		return false, s.damagedAt(ctx, p)

@@ -18,7 +18,11 @@ func (s *Store) SealMeta(d *DEK, p keys.Protector, plaintext []byte) (Part, erro
 	}
 	part := Part{Kind: PartMeta, Protector: p, Keyref: d.id, VID: keys.NewID()}
 	var err error
-	part.Sealed, err = envelope.SealValue(d.key, d.id, nil, partAAD(part, d.owner), plaintext)
+	aad := partAAD(part, d.owner)
+	if part.Sealed, err = envelope.SealValue(d.key, d.id, nil, aad, plaintext); err != nil {
+		return Part{}, err
+	}
+	part.Sealed, err = s.infra(s.ClassOf(d.owner, p), aad, part.Sealed)
 	return part, err
 }
 
@@ -36,7 +40,13 @@ func (s *Store) OpenMeta(ctx context.Context, r *Row) ([]byte, error) {
 		return nil, err
 	}
 	defer d.Close()
-	b, err := envelope.OpenValue(d.key, d.id, nil, partAAD(p, r.Owner), p.Sealed)
+	b, err := s.inner(r.class(), r.Owner, p)
+	if err == nil {
+		b, err = envelope.OpenValue(d.key, d.id, nil, partAAD(p, r.Owner), b)
+	}
+	if fault.Is(err, fault.KeyGone) {
+		return nil, err
+	}
 	if err != nil {
 		return nil, fault.New("object.OpenMeta", "", fault.Corrupt, err)
 	}

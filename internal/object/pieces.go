@@ -117,9 +117,9 @@ func mapEnd(owner, id keys.ID) []byte {
 // putMap writes map rows for ps and names them in r.
 func (tx *Tx) putMap(r *Row, ps []Piece) error {
 	m := mapping{id: keys.NewID(), count: len(ps)}
-	table := dekIDs(r.DEKs)
+	table, class := dekIDs(r.DEKs), tx.s.classOf(r)
 	for batch := range slices.Chunk(ps, mapPieces) {
-		row := &Row{Owner: r.Owner, Class: r.Class, pieces: batch, base: uint64(m.length)}
+		row := &Row{Owner: r.Owner, Class: class, pieces: batch, base: uint64(m.length)}
 		for _, p := range batch {
 			m.length += p.Length
 		}

@@ -246,9 +246,12 @@ func (r *Reader) resolve(sp span) (*openChunk, error) {
 		if err != nil {
 			return err
 		}
+		if row.class() != r.row.class() {
+			return fault.New("object.Read", Chunk.Name, fault.Corrupt, errClass)
+		}
 		c.info = row.chunk
 		if row.chunk.inline() {
-			c.part, err = inlinePart(row, sp.ref)
+			c.part, err = r.s.inlinePart(row, sp.ref)
 			return err
 		}
 		id, h := row.chunk.place.Extent, r.s.held
@@ -269,13 +272,28 @@ func (r *Reader) resolve(sp span) (*openChunk, error) {
 	return c, nil
 }
 
-// inlinePart is the INLINE part of a chunk row, if it is the one that ref means.
-func inlinePart(row *Row, ref Ref) ([]byte, error) {
+// inlinePart is the chunk in the INLINE part of its row, if it is the one that ref means.
+func (s *Store) inlinePart(row *Row, ref Ref) ([]byte, error) {
 	p, ok := row.Part(PartInline)
-	if !ok || p.Keyref != ref.DEKID || p.VID != ref.Chunk || len(p.Sealed) != int(row.chunk.stored) {
+	if !ok || p.Keyref != ref.DEKID || p.VID != ref.Chunk {
 		return nil, fault.New("object.Read", Chunk.Name, fault.Corrupt, errors.New("inline part of another chunk"))
 	}
-	return p.Sealed, nil
+	return s.inlineChunk(row, p)
+}
+
+// inlineChunk takes the second layer off an INLINE part.
+func (s *Store) inlineChunk(row *Row, p Part) ([]byte, error) {
+	b, err := s.inner(row.class(), row.Owner, p)
+	if fault.Is(err, fault.KeyGone) {
+		return nil, err
+	}
+	if err == nil && len(b) != int(row.chunk.stored) {
+		err = errSYS
+	}
+	if err != nil {
+		return nil, fault.New("object.Read", Chunk.Name, fault.Corrupt, err)
+	}
+	return b, nil
 }
 
 func (c *openChunk) params() segment.Params {
@@ -330,7 +348,8 @@ func (c *openChunk) sourceError(err error) error {
 	switch {
 	case err == nil:
 		return nil
-	case errors.Is(err, segment.ErrOpen), errors.Is(err, segment.ErrFormat), errors.Is(err, extent.ErrNotFound):
+	case errors.Is(err, segment.ErrOpen), errors.Is(err, segment.ErrFormat),
+		errors.Is(err, extent.ErrNotFound), errors.Is(err, extent.ErrDamaged):
 		return c.damaged(err)
 	}
 	return err

@@ -81,6 +81,7 @@ type Row struct {
 	customer *CustomerKey // for a reader of this row
 
 	system keys.ID         // SYSK version that SYS was under
+	infra  keys.ID         // IDK version around it, when the row is double
 	origin string          // key in meta that the row was read from
 	wraps  map[wrapID]bool // wraps that it held then
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 
 	"github.com/coffer-storage/coffer/internal/extent"
+	"github.com/coffer-storage/coffer/internal/fault"
 	"github.com/coffer-storage/coffer/internal/keys"
 	"github.com/coffer-storage/coffer/internal/meta"
 )
@@ -92,7 +93,7 @@ func (s *Store) scrub(ctx context.Context, key []byte, r *Row, did *Scrubbed) er
 	if err == nil || r.chunk.state == ChunkQuarantined {
 		return nil
 	}
-	if !errors.Is(err, errCRC) && !errors.Is(err, extent.ErrNotFound) {
+	if !isDamage(err) {
 		return err
 	}
 	owner, id := keys.ID(key[:16]), keys.ID(key[16:])
@@ -103,6 +104,12 @@ func (s *Store) scrub(ctx context.Context, key []byte, r *Row, did *Scrubbed) er
 	did.Damaged++
 	s.report(owner, id, err)
 	return s.quarantine(ctx, owner, id)
+}
+
+// isDamage tells what is wrong with stored bytes from other errors.
+func isDamage(err error) bool {
+	return errors.Is(err, errCRC) || errors.Is(err, extent.ErrNotFound) || errors.Is(err, extent.ErrDamaged) ||
+		fault.Is(err, fault.Corrupt)
 }
 
 // movedAway reports whether a chunk died or moved since its row was read: then what was

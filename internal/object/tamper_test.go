@@ -9,7 +9,6 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"github.com/coffer-storage/coffer/internal/crypt/crypttest"
-	"github.com/coffer-storage/coffer/internal/extent"
 	"github.com/coffer-storage/coffer/internal/fault"
 	"github.com/coffer-storage/coffer/internal/keys"
 	"github.com/coffer-storage/coffer/internal/meta"
@@ -377,21 +376,6 @@ func TestMeta(t *testing.T) {
 	a.SetPart(pa)
 	if _, err := e.OpenMeta(ctx, a); !fault.Is(err, fault.Corrupt) {
 		t.Errorf("OpenMeta of another row's bytes: error = %v, want Corrupt", err)
-	}
-}
-
-func TestDoubleIsRefused(t *testing.T) {
-	e := objecttest.New(t)
-	d, _ := e.NewDEK(e.Account, e.Protector())
-	defer d.Close()
-	if _, err := e.Write(ctx, d, extent.Double, 1, bytes.NewReader([]byte{1})); !fault.Is(err, fault.NotAllowed) {
-		t.Errorf("Write of class double: error = %v, want NotAllowed", err)
-	}
-	err := e.Update(ctx, func(tx *object.Tx) error {
-		return tx.Put(object.Blob, blobKey(e.Account, "x"), &object.Row{Owner: e.Account, Class: extent.Double})
-	})
-	if !fault.Is(err, fault.NotAllowed) {
-		t.Errorf("Put of class double: error = %v, want NotAllowed", err)
 	}
 }
 

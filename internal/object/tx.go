@@ -51,23 +51,21 @@ func (tx *Tx) put(t Table, key []byte, r *Row, deks []keys.ID) error {
 	if tx.w == nil {
 		return errReadOnly
 	}
-	if r.Class == extent.Double {
-		return fault.New("object.Put", t.Name, fault.NotAllowed, errors.New("double encryption is not served yet"))
-	}
 	if t.Owned && !bytes.HasPrefix(key, r.Owner[:]) || !t.Owned && r.Owner != tx.s.id {
 		return fmt.Errorf("object: row of table %s with another owner", t.Name)
 	}
+	r.Class = max(tx.s.classOf(r), tx.attachedClass(r))
 	plain, err := encodeSYS(r, deks)
 	if err != nil {
 		return err
 	}
-	sys, err := tx.s.sealSYS(r.Owner, tx.s.rowAAD(t, key), plain)
+	sys, err := tx.s.sealSYS(r.Owner, r.Class, tx.s.rowAAD(t, key), plain)
 	if err != nil {
 		return err
 	}
 	row := envelope.Row{SYS: sys}
 	for _, p := range r.Parts {
-		if err := p.check(); err != nil {
+		if err := p.check(r.Class); err != nil {
 			return err
 		}
 		row.Parts = append(row.Parts, p.Sealed)
@@ -77,6 +75,20 @@ func (tx *Tx) put(t Table, key []byte, r *Row, deks []keys.ID) error {
 	}
 	tx.w.Put(t.key(key), envelope.EncodeRow(row))
 	return nil
+}
+
+// attachedClass is the class of the contents of this transaction that r names: a staged
+// block names data keys without their protector.
+func (tx *Tx) attachedClass(r *Row) extent.Class {
+	class := extent.Single
+	for _, c := range tx.attached {
+		for _, p := range r.pieces {
+			if slices.ContainsFunc(p.Refs, func(ref Ref) bool { return ref.DEKID == c.DEK.id }) {
+				class = max(class, c.class)
+			}
+		}
+	}
+	return class
 }
 
 // Delete removes a row, and nothing that it names.
@@ -102,11 +114,13 @@ func (tx *Tx) Scan(t Table, owner keys.ID, lo, hi []byte, reverse bool, f func(k
 // openRow opens a value that the caller owns.
 func (s *Store) openRow(t Table, owner keys.ID, key, value []byte, deks []keys.ID) (*Row, error) {
 	r, err := s.parseRow(t, owner, key, value, deks)
+	if fault.Is(err, fault.KeyGone) {
+		return nil, err // not damage: it opens when its key is there again
+	}
 	if err != nil {
 		s.onCorrupt(Damage{Table: t, Key: key, Err: err})
 		return nil, fault.New("object.Get", t.Name, fault.Corrupt, err)
 	}
-	r.Owner = owner
 	r.origin = string(t.Prefix) + string(key)
 	for _, e := range r.DEKs {
 		if r.wraps == nil {
@@ -122,7 +136,7 @@ func (s *Store) parseRow(t Table, owner keys.ID, key, value []byte, deks []keys.
 	if err != nil {
 		return nil, err
 	}
-	kref, plain, err := s.openSYS(owner, s.rowAAD(t, key), sys)
+	kref, infra, plain, err := s.openSYS(owner, s.rowAAD(t, key), sys)
 	if err != nil {
 		return nil, err
 	}
@@ -130,32 +144,46 @@ func (s *Store) parseRow(t Table, owner keys.ID, key, value []byte, deks []keys.
 	if err != nil {
 		return nil, err
 	}
-	r.system = kref
+	r.Owner, r.system, r.infra = owner, kref, infra
 	for i, n := range sizes {
 		if uint64(n) > uint64(len(rest)) || n == 0 {
 			return nil, errSYS
 		}
 		r.Parts[i].Sealed = rest[:n:n]
 		rest = rest[n:]
-		if err := r.Parts[i].check(); err != nil {
+		if err := r.Parts[i].check(r.Class); err != nil {
 			return nil, err
 		}
 	}
-	if len(rest) > 0 || r.Class != extent.Single || (r.chunk != nil) != (t == Chunk) {
+	if len(rest) > 0 || (r.chunk != nil) != (t == Chunk) {
 		return nil, errSYS
+	}
+	if (r.Class == extent.Double) != envelope.IsInfra(sys) || r.Class < s.least(r) {
+		return nil, errClass
 	}
 	return r, nil
 }
 
 // check compares what a part says about itself with its entry in SYS. What passes can
-// be written again.
-func (p Part) check() error {
+// be written again. Of the second layer only its presence is seen here.
+func (p Part) check(class extent.Class) error {
+	if (class == extent.Double) != envelope.IsInfra(p.Sealed) {
+		return errClass
+	}
+	if class == extent.Double {
+		return nil
+	}
+	return p.checkInner(p.Sealed)
+}
+
+// checkInner is check without the second layer.
+func (p Part) checkInner(b []byte) error {
 	if p.Kind == PartInline {
-		h, err := segment.ParseHeader(p.Sealed)
+		h, err := segment.ParseHeader(b)
 		if err != nil {
 			return err
 		}
-		if _, err := segment.PlainSize(int64(len(p.Sealed)), h.Lg); err != nil {
+		if _, err := segment.PlainSize(int64(len(b)), h.Lg); err != nil {
 			return err
 		}
 		if h.Chunk != p.VID {
@@ -163,7 +191,7 @@ func (p Part) check() error {
 		}
 		return nil
 	}
-	kref, err := envelope.ValueKeyref(p.Sealed)
+	kref, err := envelope.ValueKeyref(b)
 	if err == nil && kref != p.Keyref {
 		err = errSYS
 	}

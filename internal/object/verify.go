@@ -41,14 +41,16 @@ type VerifyReport struct {
 	Garbage    int64 // chunks of released contents: checked by CRC only, their keys are gone
 	Locked     int64 // contents whose protector may not be used: not verifiable now
 	Damaged    int64
+	Double     int64 // rows and chunks of class double: both layers were opened
 	Versions   []VersionUse // key versions in use
 }
 
 // VersionUse is a key version and how much names it.
 type VersionUse struct {
 	keys.Version
-	Wraps int64 // data keys wrapped under it
-	Rows  int64 // rows sealed under it
+	Wraps   int64 // data keys wrapped under it
+	Rows    int64 // rows sealed under it
+	Extents int64 // extents whose second layer is under it
 }
 
 // Verify authenticates every row of every table and every chunk that a row names. It
@@ -57,7 +59,7 @@ func (s *Store) Verify(ctx context.Context, o VerifyOptions) (VerifyReport, erro
 	v := &verifier{
 		s: s, o: o,
 		rep:  VerifyReport{Rows: make(map[string]int64)},
-		rows: make(map[keys.ID]int64), wraps: make(map[keys.ID]int64),
+		rows: make(map[keys.ID]int64), wraps: make(map[keys.ID]int64), extents: make(map[keys.ID]int64),
 	}
 	if v.o.Damage == nil {
 		v.o.Damage = func(Damage) {}
@@ -67,6 +69,9 @@ func (s *Store) Verify(ctx context.Context, o VerifyOptions) (VerifyReport, erro
 	}
 	err := s.extents.List(func(i extent.Info) error {
 		v.rep.TotalBytes += i.Size
+		if i.Class == extent.Double {
+			v.extents[i.Infra]++
+		}
 		return ctx.Err()
 	})
 	for _, t := range Tables() {
@@ -87,6 +92,8 @@ type verifier struct {
 	rep   VerifyReport
 	rows  map[keys.ID]int64 // by kref
 	wraps map[keys.ID]int64
+
+	extents map[keys.ID]int64
 }
 
 func (v *verifier) damage(t Table, key []byte, chunk keys.ID, err error) {
@@ -153,6 +160,10 @@ func (v *verifier) open(t Table, key, value []byte) *Row {
 		owner = keys.ID(key[:16])
 	}
 	r, err := v.s.parseRow(t, owner, key, value, nil)
+	if fault.Is(err, fault.KeyGone) {
+		v.rep.Locked++
+		return nil
+	}
 	if err != nil {
 		v.damage(t, key, keys.ID{}, err)
 		return nil
@@ -165,6 +176,10 @@ func (v *verifier) open(t Table, key, value []byte) *Row {
 // note counts the keys that a row uses.
 func (v *verifier) note(r *Row) {
 	v.rows[r.system]++
+	if r.class() == extent.Double {
+		v.rep.Double++
+		v.rows[r.infra]++
+	}
 	for _, e := range r.DEKs {
 		if e.Form == FormWrap {
 			v.wraps[e.Kref()]++
@@ -196,8 +211,12 @@ func (v *verifier) chunkRow(key []byte, r *Row) {
 	switch {
 	case len(key) != 32 || ok != r.chunk.inline():
 		v.damage(Chunk, key, keys.ID{}, errSYS)
-	case ok && (!bytes.Equal(p.VID[:], key[16:]) || crc32.Checksum(p.Sealed, castagnoli) != r.chunk.crc):
+	case ok && !bytes.Equal(p.VID[:], key[16:]):
 		v.damage(Chunk, key, keys.ID(key[16:]), errCRC)
+	case ok:
+		if err := v.s.checksum(r); err != nil {
+			v.damage(Chunk, key, keys.ID(key[16:]), err)
+		}
 	}
 }
 
@@ -274,10 +293,11 @@ func (s *Store) checksum(r *Row) error {
 	c := r.chunk
 	if c.inline() {
 		p, _ := r.Part(PartInline)
-		if crc32.Checksum(p.Sealed, castagnoli) != c.crc {
-			return errCRC
+		b, err := s.inlineChunk(r, p)
+		if err == nil && crc32.Checksum(b, castagnoli) != c.crc {
+			err = errCRC
 		}
-		return nil
+		return err
 	}
 	sum := crc32.New(castagnoli)
 	_, err := io.Copy(sum, io.NewSectionReader(placeReader{s.extents, c.place}, 0, int64(c.stored)))
@@ -410,6 +430,9 @@ func (v *verifier) chunk(rd *Reader, sp span) error {
 		return err
 	}
 	v.rep.Chunks++
+	if rd.row.class() == extent.Double {
+		v.rep.Double++
+	}
 	v.rep.Bytes += int64(c.info.stored)
 	return nil
 }
@@ -485,6 +508,11 @@ func (v *verifier) versions() {
 			v.use(known, kref)
 		}
 	}
+	for kref := range v.extents {
+		if _, ok := v.rows[kref]; !ok {
+			v.use(known, kref)
+		}
+	}
 	slices.SortFunc(v.rep.Versions, func(a, b VersionUse) int {
 		return cmp.Or(cmp.Compare(a.Kind, b.Kind), bytes.Compare(a.Chain[:], b.Chain[:]), cmp.Compare(a.Number, b.Number))
 	})
@@ -495,5 +523,5 @@ func (v *verifier) use(known map[keys.ID]keys.Version, kref keys.ID) {
 	if !ok {
 		ver = keys.Version{Kref: kref}
 	}
-	v.rep.Versions = append(v.rep.Versions, VersionUse{Version: ver, Wraps: v.wraps[kref], Rows: v.rows[kref]})
+	v.rep.Versions = append(v.rep.Versions, VersionUse{Version: ver, Wraps: v.wraps[kref], Rows: v.rows[kref], Extents: v.extents[kref]})
 }

@@ -33,7 +33,7 @@ type Content struct {
 type writtenChunk struct {
 	id     keys.ID
 	info   chunkInfo
-	inline []byte // CFC1, when it is to lie in the row
+	inline []byte // CFC1, by class in INFRA-1, when it is to lie in the row
 }
 
 // errShort says that a source ended before its announced length.
@@ -43,10 +43,8 @@ var errShort = errors.New("object: content is shorter than announced")
 // buffers of a fixed size whatever the length. A src that ends early is a fault of kind
 // ContentLengthMismatch; its other errors are returned as they are.
 func (s *Store) Write(ctx context.Context, d *DEK, class extent.Class, length int64, src io.Reader) (*Content, error) {
+	class = max(class, s.ClassOf(d.owner, d.prot))
 	c := &Content{DEK: d, Length: length, s: s, class: class}
-	if class == extent.Double {
-		return nil, fault.New("object.Write", "", fault.NotAllowed, errors.New("double encryption is not served yet"))
-	}
 	for left := length; left > 0; {
 		n := min(left, segment.MaxPlain)
 		if err := c.chunk(ctx, n, src); err != nil {
@@ -115,8 +113,16 @@ func (c *Content) inline(w writtenChunk, n int64, src io.Reader, check bool) err
 		}
 		c.s.counters.Verified.Add(1)
 	}
+	if w.inline, err = c.s.infra(c.class, partAAD(c.part(&w), c.DEK.owner), w.inline); err != nil {
+		return err
+	}
 	c.chunks = append(c.chunks, w)
 	return nil
+}
+
+// part is the INLINE part of a chunk's row.
+func (c *Content) part(w *writtenChunk) Part {
+	return Part{Kind: PartInline, Protector: c.DEK.prot, Keyref: c.DEK.id, VID: w.id, Sealed: w.inline}
 }
 
 var smallBuffers = sync.Pool{New: func() any { return new([InlineMax]byte) }}
@@ -241,7 +247,7 @@ func (tx *Tx) Attach(c *Content) ([]Ref, error) {
 func (tx *Tx) attach(c *Content, w writtenChunk) error {
 	r := &Row{Owner: c.DEK.owner, Class: c.class, chunk: &w.info}
 	if w.info.inline() {
-		r.Parts = []Part{{Kind: PartInline, Protector: c.DEK.prot, Keyref: c.DEK.id, VID: w.id, Sealed: w.inline}}
+		r.Parts = []Part{c.part(&w)}
 	} else if err := tx.putPlace(w.info.place, c.DEK.owner, w.id); err != nil {
 		return err
 	}

@@ -60,7 +60,12 @@ func (c *Clock) Add(d time.Duration) {
 type Option func(*object.Options)
 
 // New makes an empty store with one account. All of it is closed at the end of the test.
-func New(t testing.TB, opts ...Option) *Env {
+func New(t testing.TB, opts ...Option) *Env { return open(t, false, opts) }
+
+// NewDouble is New with infrastructure encryption for the account.
+func NewDouble(t testing.TB, opts ...Option) *Env { return open(t, true, opts) }
+
+func open(t testing.TB, double bool, opts []Option) *Env {
 	t.Helper()
 	e := &Env{
 		t:     t,
@@ -70,7 +75,11 @@ func New(t testing.TB, opts ...Option) *Env {
 	}
 	e.Ring = NewRing(t, e.Clock.Now)
 	e.Account = keys.NewID()
-	if err := e.Ring.AddOwner(context.Background(), e.Account); err != nil {
+	add := e.Ring.AddOwner
+	if double {
+		add = e.Ring.AddDoubleOwner
+	}
+	if err := add(context.Background(), e.Account); err != nil {
 		t.Fatal(err)
 	}
 	for _, o := range opts {
@@ -93,7 +102,7 @@ func (e *Env) Reopen() {
 		e.Extents.Close()
 	}
 	var err error
-	e.Extents, err = fileextent.Open(fileextent.Options{FS: e.FS, Dir: "data/extents"})
+	e.Extents, err = fileextent.Open(fileextent.Options{FS: e.FS, Dir: "data/extents", Infra: e.Ring.Infra()})
 	if err != nil {
 		e.t.Fatal(err)
 	}

@@ -50,6 +50,7 @@ type Options struct {
 	Dev            bool // development store: must match what the store says
 	NoCreate       bool // refuse an empty directory
 	AcceptRollback bool // go on where HEAD and logs do not agree
+	AllowXTS       bool // in FIPS mode: open double extents that another build wrote
 	NoCompression  bool // for canary tests: what looks random is ciphertext
 
 	MemTable   int64 // bytes; 0 is the engine's default
@@ -259,11 +260,20 @@ func (s *Store) openAudit(o *Options) error {
 	return nil
 }
 
+// usage is the number of bytes sealed under a key version since the start.
+func (s *Store) usage(kref keys.ID) uint64 {
+	n := s.Meta.FS().Usage(kref)
+	if e, ok := s.Extents.(interface{ Usage([16]byte) uint64 }); ok {
+		n += e.Usage(kref)
+	}
+	return n
+}
+
 // finishKeys completes what the last run left: creation, copies, a purge write. From
 // here on HEAD follows every change of the key store.
 func (s *Store) finishKeys(ctx context.Context) error {
 	s.Ring.OnSwap(s.Meta.AfterSwap)
-	s.Ring.SetUsage(func(kref keys.ID) uint64 { return s.Meta.FS().Usage(kref) })
+	s.Ring.SetUsage(s.usage)
 	// A copy that cannot be repaired is no reason to refuse: doctor shows it.
 	_ = s.Ring.Repair(ctx)
 	if !s.Ring.Initialized() {
@@ -293,6 +303,7 @@ func (s *Store) openServices(ctx context.Context, o *Options) error {
 	}
 	ext, err := fileextent.Open(fileextent.Options{
 		FS: o.FS, Dir: o.FS.PathJoin(o.Dir, "extents"), FreeSpace: free, MinFree: least,
+		Infra: s.Ring.Infra(), AllowXTS: o.AllowXTS,
 	})
 	if err != nil {
 		return err
