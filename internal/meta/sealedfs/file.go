@@ -290,6 +290,13 @@ func (w *appendFile) size() int64 {
 	return w.written
 }
 
+// failed returns the error after which nothing is promised any more.
+func (w *appendFile) failed() error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.err
+}
+
 // syncedSeq is the last frame that is known to be durable.
 func (w *appendFile) syncedSeq() uint64 {
 	w.mu.Lock()

@@ -238,10 +238,28 @@ func (f *FS) Stopped() error {
 			return err
 		}
 	}
+	if err := f.failedWriter(); err != nil {
+		return err
+	}
 	if err := f.settle(); err != nil {
 		return err
 	}
 	return f.writeHead(true)
+}
+
+// failedWriter returns the error of a listed file that could not be finished: nobody
+// knows where it ends, so that the seq in HEAD is not exact.
+func (f *FS) failedWriter() error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for ref := range f.head.listed {
+		if w := f.head.writers[ref]; w != nil {
+			if err := w.failed(); err != nil {
+				return fmt.Errorf("the end of a %v is not known: %w", ref.typ, err)
+			}
+		}
+	}
+	return nil
 }
 
 // settle finds the exact end of listed files that this process has not written: what
