@@ -155,7 +155,11 @@ func decodeSYS(b []byte, deks []keys.ID) (*Row, []uint32, error) {
 		return nil, nil, err
 	}
 	d := decoder{r: &Row{}}
-	for _, f := range fs {
+	own := d.size(fs)
+	if own < len(fs) {
+		d.r.Fields = fs[own:len(fs):len(fs)]
+	}
+	for _, f := range fs[:own] {
 		if err := d.field(f); err != nil {
 			return nil, nil, err
 		}
@@ -178,6 +182,23 @@ type decoder struct {
 	refs  [][]byte
 	marks [][]byte
 	names []keys.ID
+}
+
+// size makes room for what fs hold, a map row hundreds of references, and returns where
+// the service's own fields begin.
+func (d *decoder) size(fs []envelope.Field) (own int) {
+	refs, marks := 0, 0
+	for ; own < len(fs) && fs[own].Tag < FirstField; own++ {
+		switch fs[own].Tag {
+		case tagRef:
+			refs++
+		case tagPiece:
+			marks++
+		}
+	}
+	d.refs = make([][]byte, 0, refs)
+	d.marks = make([][]byte, 0, max(marks, 1))
+	return own
 }
 
 func (d *decoder) field(f envelope.Field) error {
@@ -228,8 +249,7 @@ func (d *decoder) field(f envelope.Field) error {
 			d.names = append(d.names, keys.ID(v))
 		}
 	default:
-		ok = f.Tag >= FirstField
-		r.Fields = append(r.Fields, f)
+		ok = false
 	}
 	if !ok {
 		return errSYS
@@ -259,19 +279,22 @@ func (d *decoder) pieces(deks []keys.ID) error {
 		return errSYS
 	}
 	if len(d.marks) == 0 {
-		d.marks = [][]byte{binary.BigEndian.AppendUint32(nil, uint32(len(d.refs)))}
+		d.marks = append(d.marks, binary.BigEndian.AppendUint32(nil, uint32(len(d.refs))))
 	}
 	if deks != nil { // a map row begins in the middle; its reader checks where
 		d.r.base = binary.BigEndian.Uint64(d.refs[0])
 	}
 	at := d.r.base
 	rest := d.refs
+	all := make([]Ref, len(rest)) // of all pieces, in one
+	d.r.pieces = make([]Piece, 0, len(d.marks))
 	for _, m := range d.marks {
 		n := binary.BigEndian.Uint32(m)
 		if n == 0 || uint64(n) > uint64(len(rest)) {
 			return errSYS
 		}
-		p := Piece{Label: m[4:], Refs: make([]Ref, n)}
+		p := Piece{Label: m[4:], Refs: all[:n:n]}
+		all = all[n:]
 		for i, v := range rest[:n] {
 			index := int(v[24])
 			if binary.BigEndian.Uint64(v) != at || index >= len(table) {

@@ -24,7 +24,9 @@ type Reader struct {
 	deks    map[keys.ID]*DEK
 	release func()
 
-	small []byte // the whole range, opened already, when it is one inline chunk
+	tx    *Tx        // the View that opens, while it does
+	small []byte     // the whole range, opened already, when it is one inline chunk
+	first *openChunk // the first of a short range
 }
 
 // span is a range of one chunk.
@@ -36,16 +38,28 @@ type span struct {
 // Open prepares to read n bytes from off on. What can be wrong with the first of them
 // is found here: keys that may not be used, a missing chunk, a small chunk that does not
 // authenticate. ctx ends the Reader.
-func (s *Store) Open(ctx context.Context, r *Row, off, n int64) (*Reader, error) {
+func (s *Store) Open(ctx context.Context, r *Row, off, n int64) (rd *Reader, err error) {
+	err = s.View(ctx, func(tx *Tx) error {
+		rd, err = tx.Open(ctx, r, off, n)
+		return err
+	})
+	return rd, err
+}
+
+// Open is Store.Open in the View that found r. The Reader outlives it.
+func (tx *Tx) Open(ctx context.Context, r *Row, off, n int64) (*Reader, error) {
+	s := tx.s
 	if off < 0 || n < 0 || off > r.Length() || n > r.Length()-off {
 		return nil, fault.New("object.Open", "", fault.InvalidRange, nil)
 	}
 	rd := &Reader{
-		s: s, ctx: ctx, row: r, off: off, end: off + n,
+		s: s, ctx: ctx, row: r, off: off, end: off + n, tx: tx,
 		deks:    make(map[keys.ID]*DEK, 1),
 		release: s.held.holdDEKs(dekIDs(r.DEKs)),
 	}
-	if err := rd.prepare(); err != nil {
+	err := rd.prepare()
+	rd.tx = nil
+	if err != nil {
 		rd.Close()
 		return nil, classify("object.Open", err)
 	}
@@ -67,19 +81,40 @@ func (r *Reader) prepare() error {
 	if err != nil {
 		return err
 	}
-	defer c.done()
 	sp := r.queue[0]
 	if sp.hi-sp.lo == r.end-r.off && c.info.inline() {
+		defer c.done()
 		r.small, err = c.bytes(sp)
 		return err
 	}
-	return c.check()
+	if err := c.check(); err != nil || r.end-r.off > keepOpen {
+		c.done()
+		return err
+	}
+	r.first = c
+	return nil
+}
+
+// keepOpen is the longest range whose first chunk stays open, and in its place, from
+// Open on: such a range is read in a moment.
+const keepOpen = 256 << 10
+
+// view runs f in the View that opens, or in a new one.
+func (r *Reader) view(f func(*Tx) error) error {
+	if r.tx != nil {
+		return f(r.tx)
+	}
+	return r.s.View(r.ctx, f)
 }
 
 // Close lets the content go. Closing again does nothing.
 func (r *Reader) Close() error {
 	if r.release == nil {
 		return nil
+	}
+	if r.first != nil {
+		r.first.done()
+		r.first = nil
 	}
 	for _, d := range r.deks {
 		d.Close()
@@ -162,9 +197,13 @@ func (r *Reader) copy(w io.Writer) error {
 }
 
 func (r *Reader) span(w io.Writer, sp span) error {
-	c, err := r.resolve(sp)
-	if err != nil {
-		return err
+	c := r.first
+	r.first = nil
+	if c == nil {
+		var err error
+		if c, err = r.resolve(sp); err != nil {
+			return err
+		}
 	}
 	defer c.done()
 	return c.write(w, sp)
@@ -176,7 +215,7 @@ func (r *Reader) fill() error {
 		_, err := eachPiece(r.row, r.off, r.enqueue)
 		return errOr(err, len(r.queue) > 0)
 	}
-	err := r.s.View(r.ctx, func(tx *Tx) error {
+	err := r.view(func(tx *Tx) error {
 		return tx.mapRows(r.row, mapKey(r.row.Owner, r.row.mapped.id, r.off+1), func(row *Row) (bool, error) {
 			_, err := eachPiece(row, r.off, r.enqueue)
 			return false, err
@@ -230,6 +269,7 @@ type openChunk struct {
 	dek  *DEK
 	info *chunkInfo
 	part []byte // INLINE
+	src  *segment.Reader
 	done func()
 }
 
@@ -241,7 +281,7 @@ func (r *Reader) resolve(sp span) (*openChunk, error) {
 		return nil, err
 	}
 	c := &openChunk{r: r, ref: sp.ref, dek: d, done: func() {}}
-	err = r.s.View(r.ctx, func(tx *Tx) error {
+	err = r.view(func(tx *Tx) error {
 		row, err := tx.Get(Chunk, r.row.Owner, chunkKey(r.row.Owner, sp.ref.Chunk))
 		if err != nil {
 			return err
@@ -321,9 +361,14 @@ func (c *openChunk) check() error {
 	return err
 }
 
+// reader opens the chunk, once.
 func (c *openChunk) reader() (*segment.Reader, error) {
-	sr, err := segment.NewReader(c.params(), int64(c.info.length), placeReader{c.r.s.extents, c.info.place})
-	return sr, c.sourceError(err)
+	if c.src != nil {
+		return c.src, nil
+	}
+	var err error
+	c.src, err = segment.NewReader(c.params(), int64(c.info.length), placeReader{c.r.s.extents, c.info.place})
+	return c.src, c.sourceError(err)
 }
 
 // write writes a span of the chunk to w.

@@ -1,7 +1,6 @@
 package object
 
 import (
-	"cmp"
 	"slices"
 	"time"
 
@@ -119,12 +118,24 @@ func (r *Row) All(tag byte) [][]byte {
 
 // Set replaces the field tag by values; without values it is removed.
 func (r *Row) Set(tag byte, values ...[]byte) {
-	fs := slices.DeleteFunc(slices.Clone(r.Fields), func(f envelope.Field) bool { return f.Tag == tag })
+	lo := 0
+	for lo < len(r.Fields) && r.Fields[lo].Tag < tag {
+		lo++
+	}
+	hi := lo
+	for hi < len(r.Fields) && r.Fields[hi].Tag == tag {
+		hi++
+	}
+	if lo == hi && len(values) == 0 {
+		return
+	}
+	// Another row may share the old fields.
+	fs := make([]envelope.Field, 0, len(r.Fields)-(hi-lo)+len(values))
+	fs = append(fs, r.Fields[:lo]...)
 	for _, v := range values {
 		fs = append(fs, envelope.Field{Tag: tag, Value: v})
 	}
-	slices.SortStableFunc(fs, func(a, b envelope.Field) int { return cmp.Compare(a.Tag, b.Tag) })
-	r.Fields = fs
+	r.Fields = append(fs, r.Fields[hi:]...)
 }
 
 // Length is the length of the content.
