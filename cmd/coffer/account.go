@@ -22,10 +22,12 @@ type accountCreateCmd struct {
 	storeFlags
 	Name string `arg:"" help:"3 to 24 lower case letters and digits."`
 	Keys string `help:"File with one or two keys, base64, one a line, instead of random ones; - is stdin." placeholder:"FILE"`
+
+	InfrastructureEncryption bool `help:"Encrypt everything in it a second time, under a key from the infrastructure root; for the life of the account."`
 }
 
 func (c *accountCreateCmd) Run(a *app) error {
-	args := server.AccountArgs{Name: c.Name}
+	args := server.AccountArgs{Name: c.Name, Double: c.InfrastructureEncryption}
 	if c.Keys != "" {
 		var err error
 		if args.Keys, err = readLines(a, c.Keys); err != nil {
@@ -97,6 +99,9 @@ func (f *storeFlags) one(a *app, name string, args server.AccountArgs) error {
 		return nil
 	}
 	rows := [][]string{{"account", got.Name}, {"protected by", got.Protector}}
+	if got.Double {
+		rows = append(rows, []string{"encryption", "two layers (infrastructure encryption)"})
+	}
 	for i, k := range got.Keys {
 		rows = append(rows, []string{fmt.Sprintf("key %d", i+1), k})
 	}

@@ -31,7 +31,7 @@ func (c *inspectCmd) Run(a *app) error {
 	a.table(
 		[]string{"  length", fmt.Sprintf("%d bytes, %d stored", got.Length, got.StoredSize)},
 		[]string{"  protected by", got.Protector},
-		[]string{"  key", fmt.Sprintf("%s version %d (%s), %s", got.Key.Chain, got.Key.Version, got.Key.Ref, got.Key.State)},
+		[]string{"  key", keyLine(got)},
 		[]string{"  provider", got.Provider},
 		[]string{"  wrapped", got.Wrapped.UTC().Format(time.RFC3339)},
 		[]string{"  layers", strings.Join(got.Layers, "; ")},
@@ -42,10 +42,27 @@ func (c *inspectCmd) Run(a *app) error {
 		[]string{"  properties", got.Properties},
 		[]string{"  names", got.Names},
 	)
-	for i, l := range got.Tree {
+	printTree(a, got.Tree)
+	for _, l := range got.Second {
+		fmt.Fprintln(a.stdout, "  second layer:", l)
+	}
+	printTree(a, got.InfraPlaces)
+	return nil
+}
+
+// printTree prints one level a line, each further in.
+func printTree(a *app, levels []server.KeyLevel) {
+	for i, l := range levels {
 		fmt.Fprintf(a.stdout, "  %s%s %s, wrapped by %s\n", strings.Repeat("  ", i), l.Level, l.Name, l.By)
 	}
-	return nil
+}
+
+// keyLine is the key version in force; a customer's key is not among ours.
+func keyLine(got server.Inspection) string {
+	if got.Key.Version == 0 {
+		return got.State
+	}
+	return fmt.Sprintf("%s version %d (%s), %s; protector %s", got.Key.Chain, got.Key.Version, got.Key.Ref, got.Key.State, got.State)
 }
 
 // parseTarget reads ACCOUNT/CONTAINER/BLOB or the URL of a blob, path-style or

@@ -74,8 +74,12 @@ func doHTTP(ts *testscript.TestScript, _ bool, args []string) {
 	if len(args) > 4 {
 		body = ts.ReadFile(args[4])
 	}
-	url := st.Blob + args[2]
-	if !strings.HasPrefix(args[2], "//") {
+	// @name/.. is another account, with the same key.
+	account, url := st.Account, st.Blob+args[2]
+	if other, ok := strings.CutPrefix(args[2], "@"); ok {
+		account, _, _ = strings.Cut(other, "/")
+		url = st.Blob + "/" + other
+	} else if !strings.HasPrefix(args[2], "//") {
 		url = st.Blob + "/devstoreaccount1" + args[2]
 	}
 	req, err := http.NewRequest(args[1], url, strings.NewReader(body))
@@ -88,7 +92,7 @@ func doHTTP(ts *testscript.TestScript, _ bool, args []string) {
 	if !unsigned {
 		key, err := base64.StdEncoding.DecodeString(st.Key)
 		ts.Check(err)
-		authtest.Credential{Account: st.Account, Key: key}.Sign(req, req.URL.EscapedPath(), time.Now())
+		authtest.Credential{Account: account, Key: key}.Sign(req, req.URL.EscapedPath(), time.Now())
 	}
 	resp, err := http.DefaultClient.Do(req)
 	ts.Check(err)

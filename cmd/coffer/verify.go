@@ -76,6 +76,9 @@ func printVerify(a *app, r *server.VerifyReport) {
 	p := func(format string, args ...any) { fmt.Fprintf(a.stdout, format+"\n", args...) }
 	p("authenticated: %d rows, %d chunks with %s of content, %d files with %s, in %s",
 		r.Rows, r.Chunks, size(r.Bytes), r.Files, size(r.FileBytes), time.Duration(r.DurationMS)*time.Millisecond)
+	if r.Double > 0 {
+		p("of these with both layers: %d rows and chunks", r.Double)
+	}
 	if r.Suspended > 0 {
 		p("not verifiable while their key is away: %d", r.Suspended)
 	}

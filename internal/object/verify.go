@@ -41,7 +41,7 @@ type VerifyReport struct {
 	Garbage    int64 // chunks of released contents: checked by CRC only, their keys are gone
 	Locked     int64 // contents whose protector may not be used: not verifiable now
 	Damaged    int64
-	Double     int64 // rows and chunks of class double: both layers were opened
+	Double     int64        // rows and chunks of class double: both layers were opened
 	Versions   []VersionUse // key versions in use
 }
 

@@ -18,6 +18,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/coffer-storage/coffer/internal/extent"
 	"github.com/coffer-storage/coffer/internal/fault"
 	"github.com/coffer-storage/coffer/internal/keys"
 	"github.com/coffer-storage/coffer/internal/meta"
@@ -146,8 +147,10 @@ func (s *Service) Create(ctx context.Context, owner keys.ID, n name.Scope, o Opt
 		return Info{}, err
 	}
 	now := s.now().UTC()
-	made := Scope{ID: keys.NewID(), Owner: owner, Name: n, Created: now, Modified: now, Double: o.Double}
-	if err := s.ring.AddScopes(ctx, owner, o.Double, made.ID); err != nil {
+	// With the account's flag every scope has it.
+	double := o.Double || s.store.ClassOf(owner, keys.AccountProtector(owner)) == extent.Double
+	made := Scope{ID: keys.NewID(), Owner: owner, Name: n, Created: now, Modified: now, Double: double}
+	if err := s.ring.AddScopes(ctx, owner, double, made.ID); err != nil {
 		return Info{}, edge(op, string(n), err)
 	}
 	if err := s.store.MirrorProtector(ctx, made.Protector()); err != nil {

@@ -29,7 +29,11 @@ func (s *Server) opAccountCreate(ctx context.Context, a AccountArgs, _ func(Prog
 			return Account{}, fault.New("server.accountCreate", a.Name, fault.InvalidInput, errors.New("a key is base64"))
 		}
 	}
-	info, err := s.store.Accounts.Create(ctx, n, given)
+	create := s.store.Accounts.Create
+	if a.Double {
+		create = s.store.Accounts.CreateDouble
+	}
+	info, err := create(ctx, n, given)
 	if err != nil {
 		return Account{}, err
 	}

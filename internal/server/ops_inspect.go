@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"fmt"
+	"strings"
 
 	"github.com/coffer-storage/coffer/internal/blob"
 	"github.com/coffer-storage/coffer/internal/keys"
@@ -35,6 +36,10 @@ func (s *Server) opInspect(ctx context.Context, t Target, _ func(Progress)) (Ins
 		return r, err
 	}
 	s.describe(&r, got.Protection)
+	r.Scope, r.CPK = got.Properties.Encryption.Scope, got.Properties.Encryption.KeySHA256
+	if len(got.Protection.Keys) > 0 {
+		s.describeProtector(&r, got.Protection.Keys[0])
+	}
 	return r, nil
 }
 
@@ -52,6 +57,7 @@ func (s *Server) describe(r *Inspection, p object.Protection) {
 		r.Algorithms = append(r.Algorithms, l.Algorithm)
 	}
 	r.Properties = fmt.Sprintf("system key of the account, version %d (%s)", p.System.Version, p.System.Kref)
+	s.describeInfra(r, p)
 	r.Names = "file key of the index (sealedfs), one layer"
 	r.Metadata = "none"
 	provider, place := s.rootProvider(keys.SRK)
@@ -74,6 +80,48 @@ func (s *Server) describe(r *Inspection, p object.Protection) {
 			{"data key", k.DEK.String(), fmt.Sprintf("KEK version %d (%s)", k.Version, k.Algorithm)},
 			{"KEK", k.Chain.String(), "service root"},
 			{"service root", s.rootRef(), r.Provider},
+		}
+	}
+}
+
+// describeInfra says what the second layer is made of.
+func (s *Server) describeInfra(r *Inspection, p object.Protection) {
+	r.Class = p.Class
+	if p.Class != "double" {
+		return
+	}
+	provider, place := s.rootProvider(keys.IRK)
+	k := p.Infra
+	r.InfraKey = KeyName{Chain: k.Chain.String(), Version: k.Version, Ref: k.Kref.String(), State: k.State}
+	r.Second = []string{fmt.Sprintf("properties, metadata and chunks in rows: A256CBC-HS512, infrastructure key version %d (%s)", k.Version, k.Kref)}
+	for _, e := range p.Extents {
+		r.Second = append(r.Second, fmt.Sprintf("extent %s, %d chunks: %s, infrastructure key version %d (%s)",
+			e.ID, e.Chunks, e.Algorithm, e.Infra.Version, e.Infra.Kref))
+	}
+	r.InfraPlaces = []KeyLevel{
+		{"second layer", "around what the data key and the system key sealed", "infrastructure key"},
+		{"infrastructure key", k.Chain.String(), "infrastructure root"},
+		{"infrastructure root", s.rootRef(), strings.TrimSpace(provider + " " + place)},
+	}
+}
+
+// describeProtector says whose key it is, for every kind.
+func (s *Server) describeProtector(r *Inspection, k object.KeyUse) {
+	r.State = "enabled"
+	if info, ok := s.store.Ring.Protector(k.Protector); ok {
+		r.State = info.Admin.String()
+	}
+	switch k.Protector.Kind {
+	case keys.ProtectScope:
+		r.Protector = "encryption scope " + r.Account + "/" + r.Scope + " (managed by the " + k.Managed + ")"
+	case keys.ProtectCPK:
+		r.Protector = "customer-provided key with SHA-256 " + r.CPK
+		r.Key, r.State = KeyName{}, "not in the store"
+		r.Provider = "the customer, with every request"
+		r.Tree = []KeyLevel{
+			r.Tree[0],
+			{"data key", k.DEK.String(), "key derived from the customer's (" + k.Algorithm + ")"},
+			{"customer-provided key", "SHA-256 " + r.CPK, "nobody: it is not in the store"},
 		}
 	}
 }

@@ -84,6 +84,7 @@ func (v *verifier) rows(ctx context.Context) error {
 		v.report.Rows += n
 	}
 	v.report.Chunks, v.report.Bytes, v.report.Suspended = got.Chunks, got.Bytes, got.Locked
+	v.report.Double = got.Double
 	names, err := v.s.ownerNames(ctx)
 	if err != nil {
 		return err
@@ -91,7 +92,7 @@ func (v *verifier) rows(ctx context.Context) error {
 	for _, u := range got.Versions {
 		v.report.Keys = append(v.report.Keys, KeyUse{
 			KeyName: KeyName{Chain: u.Chain.String(), Version: u.Number, Ref: u.Kref.String(), State: u.State.String()},
-			Kind:    u.Kind.String(), Owner: ownerName(names, u.Owner), Uses: u.Wraps + u.Rows,
+			Kind:    u.Kind.String(), Owner: ownerName(names, u.Owner), Uses: u.Wraps + u.Rows + u.Extents,
 		})
 	}
 	return nil

@@ -34,6 +34,9 @@ type Inspection struct {
 	Target
 	Length     int64      `json:"length"`
 	Protector  string     `json:"protector"` // whose key: account, scope, ..
+	State      string     `json:"state"`     // of the protector: enabled, disabled, destroyed
+	Scope      string     `json:"scope,omitempty"`
+	CPK        string     `json:"cpk_sha256,omitempty"`
 	Key        KeyName    `json:"key"`
 	Provider   string     `json:"provider"`
 	Layers     []string   `json:"layers"`     // outermost last
@@ -47,6 +50,11 @@ type Inspection struct {
 	Properties string     `json:"properties"` // sealed under which key
 	Names      string     `json:"names"`      // sealed under which key
 	Tree       []KeyLevel `json:"tree"`       // from the data key up to the root
+
+	Class       string     `json:"class"`                  // single, or double: with infrastructure encryption
+	Second      []string   `json:"second_layer,omitempty"` // what it is made of, class double only
+	InfraKey    KeyName    `json:"infrastructure_key,omitzero"`
+	InfraPlaces []KeyLevel `json:"infrastructure_tree,omitempty"`
 }
 
 // KeyName names one version of a key.
@@ -74,7 +82,8 @@ type VerifyReport struct {
 	Data       string         `json:"data"`
 	Rows       int64          `json:"rows"`
 	Chunks     int64          `json:"chunks"`
-	Bytes      int64          `json:"bytes"` // plaintext that was authenticated
+	Double     int64          `json:"double,omitempty"` // rows and chunks whose second layer was opened too
+	Bytes      int64          `json:"bytes"`            // plaintext that was authenticated
 	Files      int64          `json:"files"`
 	FileBytes  int64          `json:"file_bytes"`
 	Keys       []KeyUse       `json:"keys_in_use"`
@@ -296,6 +305,7 @@ type AccountArgs struct {
 	Which int      `json:"which,omitempty"` // regenerate: 1 or 2
 	Force bool     `json:"force,omitempty"` // delete: with everything in it
 
+	Double    bool  `json:"double,omitempty"`    // create: with infrastructure encryption
 	ForbidCPK *bool `json:"forbidCpk,omitempty"` // set; nil: as it is
 }
 
