@@ -80,17 +80,30 @@ func (k *cseKeys) read(id, file string) (cse.Key, error) {
 		opt := &cse.RSAKeyOptions{Names: k.KeyAlias, UnsafeAllowRSA15: k.AllowRSA15}
 		return rsaKey(id, block, opt)
 	}
-	switch len(text) {
-	case 16, 24, 32:
-		return cse.NewAESKey(id, text)
-	}
-	raw, err := base64.StdEncoding.DecodeString(string(bytes.TrimSpace(text)))
-	if err != nil {
+	raw, ok := aesBytes(text)
+	if !ok {
 		return nil, &cseError{err: fmt.Errorf("%s holds no key", file),
 			hint: "an AES key has 16, 24 or 32 bytes, raw or in base64: openssl rand -base64 32; an RSA key is PEM"}
 	}
 	defer clear(raw)
 	return cse.NewAESKey(id, raw)
+}
+
+// aesBytes finds the key in a file: base64 if it reads as such, else the bytes as they
+// are. Bytes that are all text are no key, whatever their number.
+func aesBytes(text []byte) (key []byte, ok bool) {
+	raw, err := base64.StdEncoding.DecodeString(string(bytes.TrimSpace(text)))
+	if err != nil {
+		raw = bytes.Clone(text)
+		if bytes.IndexFunc(text, func(r rune) bool { return r < ' ' && r != '\n' && r != '\r' && r != '\t' || r > '~' }) < 0 {
+			return nil, false
+		}
+	}
+	switch len(raw) {
+	case 16, 24, 32:
+		return raw, true
+	}
+	return nil, false
 }
 
 func rsaKey(id string, block *pem.Block, opt *cse.RSAKeyOptions) (cse.Key, error) {

@@ -48,7 +48,7 @@ func TestScripts(t *testing.T) {
 			return false, fmt.Errorf("no condition %q", cond)
 		},
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
-			"waitfor": waitFor, "http": doHTTP, "flip": flip, "stop": stop,
+			"waitfor": waitFor, "http": doHTTP, "flip": flip, "stop": stop, "connection": connection,
 		},
 	})
 }
