@@ -137,7 +137,9 @@ func SetCommon(w http.ResponseWriter, r *Request, server string) {
 // SetHeader sets a header in the spelling given. net/http would write "X-Ms-Version" and
 // "Etag"; case does not matter to a client that follows the rules, but not all do.
 func SetHeader(h http.Header, name, value string) {
-	delete(h, http.CanonicalHeaderKey(name))
+	if c := Canonical(name); c != name {
+		delete(h, c)
+	}
 	h[name] = []string{value}
 }
 

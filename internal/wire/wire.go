@@ -97,10 +97,15 @@ func printableASCII(s string) bool {
 }
 
 // Header1 returns the value of a header that may be there once, without blanks around it.
-func (r *Request) Header1(name string) string { return strings.TrimSpace(r.Header.Get(name)) }
+func (r *Request) Header1(name string) string {
+	if vs := r.Header[Canonical(name)]; len(vs) > 0 {
+		return strings.TrimSpace(vs[0])
+	}
+	return ""
+}
 
 // Has reports whether the header was sent at all, be it empty.
 func (r *Request) Has(name string) bool {
-	_, ok := r.Header[http.CanonicalHeaderKey(name)]
+	_, ok := r.Header[Canonical(name)]
 	return ok
 }

@@ -11,7 +11,7 @@ const HiddenValue = "(hidden)"
 // Withhold takes a header out of the request, so that nothing that logs, echoes or
 // passes on headers can see it. Signatures are made over it all the same.
 func (r *Request) Withhold(name string) {
-	key := http.CanonicalHeaderKey(name)
+	key := Canonical(name)
 	values, ok := r.Header[key]
 	if !ok {
 		return
@@ -24,7 +24,7 @@ func (r *Request) Withhold(name string) {
 }
 
 // Withheld returns the values of a header that was taken out.
-func (r *Request) Withheld(name string) []string { return r.withheld.Values(name) }
+func (r *Request) Withheld(name string) []string { return r.withheld[Canonical(name)] }
 
 // WithheldAny reports whether any header was taken out.
 func (r *Request) WithheldAny() bool { return len(r.withheld) > 0 }

@@ -17,7 +17,7 @@ type Writer struct {
 
 // NewWriter writes the head of a document to w.
 func NewWriter(w io.Writer) *Writer {
-	x := &Writer{w: bufio.NewWriterSize(w, 4<<10)}
+	x := &Writer{w: bufio.NewWriterSize(w, 32<<10)}
 	x.w.WriteString(bom + declaration)
 	return x
 }
@@ -33,7 +33,13 @@ func (x *Writer) Start(name string, attrs ...string) {
 func (x *Writer) End() {
 	name := x.open[len(x.open)-1]
 	x.open = x.open[:len(x.open)-1]
-	x.w.WriteString("</" + name + ">")
+	x.close(name)
+}
+
+func (x *Writer) close(name string) {
+	x.w.WriteString("</")
+	x.w.WriteString(name)
+	x.w.WriteByte('>')
 }
 
 // Elem writes an element with text, or an empty one.
@@ -45,7 +51,7 @@ func (x *Writer) Elem(name, text string, attrs ...string) {
 	}
 	x.w.WriteByte('>')
 	x.text(text)
-	x.w.WriteString("</" + name + ">")
+	x.close(name)
 }
 
 // Opt writes an element if there is something to write.
@@ -56,9 +62,12 @@ func (x *Writer) Opt(name, text string) {
 }
 
 func (x *Writer) tag(name string, attrs []string) {
-	x.w.WriteString("<" + name)
+	x.w.WriteByte('<')
+	x.w.WriteString(name)
 	for i := 0; i+1 < len(attrs); i += 2 {
-		x.w.WriteString(" " + attrs[i] + `="`)
+		x.w.WriteByte(' ')
+		x.w.WriteString(attrs[i])
+		x.w.WriteString(`="`)
 		x.escape(attrs[i+1], true)
 		x.w.WriteByte('"')
 	}
@@ -66,7 +75,33 @@ func (x *Writer) tag(name string, attrs []string) {
 
 func (x *Writer) text(s string) { x.escape(s, false) }
 
+// plain says which bytes of a text stand for themselves.
+var plain = func() (t [256]bool) {
+	for c := byte(' '); c < 0x7f; c++ {
+		t[c] = c != '&' && c != '<' && c != '>' && c != '"'
+	}
+	return t
+}()
+
+// escape writes runs of plain bytes at once and everything else rune by rune.
 func (x *Writer) escape(s string, attribute bool) {
+	for len(s) > 0 {
+		n := 0
+		for n < len(s) && plain[s[n]] {
+			n++
+		}
+		x.w.WriteString(s[:n])
+		s = s[n:]
+		n = 0
+		for n < len(s) && !plain[s[n]] {
+			n++
+		}
+		x.escapeRunes(s[:n], attribute)
+		s = s[n:]
+	}
+}
+
+func (x *Writer) escapeRunes(s string, attribute bool) {
 	for _, r := range s {
 		if attribute {
 			switch r {
@@ -116,9 +151,21 @@ func InXML(r rune) bool {
 	return true
 }
 
+func allPlain(s string) bool {
+	for i := range len(s) {
+		if !plain[s[i]] {
+			return false
+		}
+	}
+	return true
+}
+
 // EncodeName returns name as an element of a list holds it: percent-encoded as a whole,
 // with encoded true, if XML cannot hold one of its characters.
 func EncodeName(name string) (_ string, encoded bool) {
+	if allPlain(name) {
+		return name, false
+	}
 	if strings.IndexFunc(name, func(r rune) bool { return !InXML(r) }) < 0 && utf8.ValidString(name) {
 		return name, false
 	}

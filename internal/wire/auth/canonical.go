@@ -9,12 +9,14 @@ import (
 	"github.com/coffer-storage/coffer/internal/wire"
 )
 
+const msPrefix = "x-ms-"
+
 // canonicalNames returns the x-ms headers, lower case, in order.
 func canonicalNames(h http.Header, order func(a, b string) int) []string {
-	var names []string
+	names := make([]string, 0, len(h))
 	for n := range h {
-		if n = strings.ToLower(n); strings.HasPrefix(n, "x-ms-") {
-			names = append(names, n)
+		if len(n) >= len(msPrefix) && strings.EqualFold(n[:len(msPrefix)], msPrefix) {
+			names = append(names, wire.LowerName(n))
 		}
 	}
 	slices.SortFunc(names, order)
@@ -67,8 +69,12 @@ func weight(c byte) int {
 // values joined in the order in which they came.
 func canonicalHeaders(h http.Header, names []string) string {
 	var b strings.Builder
+	b.Grow(64 * len(names))
 	for _, n := range names {
-		b.WriteString(n + ":" + one(h, n) + "\n")
+		b.WriteString(n)
+		b.WriteByte(':')
+		b.WriteString(one(h, n))
+		b.WriteByte('\n')
 	}
 	return b.String()
 }
@@ -76,6 +82,9 @@ func canonicalHeaders(h http.Header, names []string) string {
 // canonicalResource is the account, the path as sent and the decoded query. In path
 // style the account is in it twice, as the path has it too.
 func canonicalResource(r *wire.Request) string {
+	if len(r.Query) == 0 {
+		return "/" + string(r.Target.Account) + path(r)
+	}
 	var b strings.Builder
 	b.WriteString("/" + string(r.Target.Account) + path(r))
 	byName := map[string][]string{}

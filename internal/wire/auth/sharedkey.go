@@ -3,6 +3,7 @@ package auth
 import (
 	"encoding/base64"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -80,8 +81,9 @@ func signedTexts(r *wire.Request, kind access.Kind) []string {
 	h := r.SignedHeader()
 	names := canonicalNames(h, ordinal)
 	texts := []string{head + canonicalHeaders(h, names) + tail}
-	if other := canonicalNames(h, cultural); !equal(names, other) {
-		texts = append(texts, head+canonicalHeaders(h, other)+tail)
+	if !slices.IsSortedFunc(names, cultural) {
+		slices.SortFunc(names, cultural)
+		texts = append(texts, head+canonicalHeaders(h, names)+tail)
 	}
 	return texts
 }
@@ -112,7 +114,16 @@ func date(h http.Header) string {
 	return one(h, "Date")
 }
 
-func one(h http.Header, name string) string { return strings.Join(trimAll(h.Values(name)), ",") }
+func one(h http.Header, name string) string {
+	switch values := h[wire.Canonical(name)]; len(values) {
+	case 0:
+		return ""
+	case 1:
+		return strings.TrimSpace(values[0])
+	default:
+		return strings.Join(trimAll(values), ",")
+	}
+}
 
 func trimAll(values []string) []string {
 	out := make([]string, len(values))
@@ -120,16 +131,4 @@ func trimAll(values []string) []string {
 		out[i] = strings.TrimSpace(v)
 	}
 	return out
-}
-
-func equal(a, b []string) bool {
-	if len(a) != len(b) {
-		return false
-	}
-	for i := range a {
-		if a[i] != b[i] {
-			return false
-		}
-	}
-	return true
 }

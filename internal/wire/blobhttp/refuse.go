@@ -126,7 +126,7 @@ func notHonouredEncryption(header string) error {
 func firstHeader(r *wire.Request, is func(string) bool) string {
 	first := ""
 	for n := range r.Header {
-		if n = strings.ToLower(n); is(n) && (first == "" || n < first) {
+		if n = wire.LowerName(n); is(n) && (first == "" || n < first) {
 			first = n
 		}
 	}
