@@ -327,6 +327,8 @@ type appendReader struct {
 	rest []byte
 	err  error
 	done func(vfsframe.Tail)
+	// ended: the file got its name when it was whole, so that it must have its end frame.
+	ended bool
 }
 
 func (r *appendReader) Read(p []byte) (int, error) {
@@ -337,6 +339,10 @@ func (r *appendReader) Read(p []byte) (int, error) {
 		r.rest, r.err = r.s.Next()
 		switch {
 		case r.err == io.EOF:
+			if t := r.s.Tail(); r.ended && !t.Ended {
+				r.err = corrupt("sealedfs.Read", r.path, vfsframe.ErrTail)
+				break
+			}
 			r.done(r.s.Tail())
 		case r.err != nil:
 			r.err = corrupt("sealedfs.Read", r.path, r.err)

@@ -202,7 +202,7 @@ func (f *FS) open(path string, n name, lower vfs.File) (vfs.File, error) {
 	}
 	return &appendReader{File: lower, s: codec.NewScanner(lower, size), done: func(t vfsframe.Tail) {
 		f.torn(path, t)
-	}, path: path}, nil
+	}, path: path, ended: n.kind == kindOptions}, nil
 }
 
 // openCodec reads the header of a file.
