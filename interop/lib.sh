@@ -80,6 +80,9 @@ start_coffer() {
 		return 1
 	fi
 	address=$(sed -n 's,.*"blob": *"[a-z]*://\([^"/]*\).*,\1,p' "$ready")
+	# Where encryption scopes are made: clients have no other way to.
+	COFFER_MANAGEMENT=$(sed -n 's,.*"management": *"\([^"]*\)".*,\1,p' "$ready")
+	export COFFER_MANAGEMENT
 	[ -n "$address" ] || { cat "$ready" >&2; say "no blob endpoint in the ready file"; return 1; }
 }
 

@@ -181,7 +181,7 @@ func (s *Server) remains(what string) []string {
 	days := int(s.store.Ring.Retention().Hours() / 24)
 	out := []string{
 		fmt.Sprintf("backups and copies of the key store made until now still hold the keys; with a declared retention of %d days they open until those are gone", days),
-		"old blocks of the disk may hold the key store as it was: it opens with the key files as they were, so replace those (coffer keys rotate root) and the disk when it leaves your hands",
+		"old blocks of the disk may still hold the key store as it was, which opens with the key files of today: wipe the disk before it leaves your hands",
 	}
 	if what == "scope" {
 		out = append(out, "names, sizes, times and checksums of the blobs stay readable until the blobs are deleted")

@@ -9,9 +9,12 @@ import (
 
 func connection() string { return os.Getenv("AZURE_STORAGE_CONNECTION_STRING") }
 
-func accountName() string {
+func accountName() string { return connectionField("AccountName") }
+
+// connectionField is a field of the connection string.
+func connectionField(name string) string {
 	for f := range strings.SplitSeq(connection(), ";") {
-		if v, ok := strings.CutPrefix(f, "AccountName="); ok {
+		if v, ok := strings.CutPrefix(f, name+"="); ok {
 			return v
 		}
 	}

@@ -59,6 +59,7 @@ func main() {
 		{"sas-service", r.sasService},
 		{"sas-policy", r.sasPolicy},
 		{"customer-key", r.customerKey},
+		{"scope", r.scope},
 		{"service", r.service},
 		{"protocol", r.protocol},
 		{"errors", r.errors},

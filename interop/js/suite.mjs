@@ -278,6 +278,41 @@ async function customerKey() {
   assert.equal(await b.exists(), true); // the client takes the refusal of HEAD for "yes"
 }
 
+// setScope makes a scope or changes its state, at the management endpoint.
+async function setScope(method, scope, state = "Enabled") {
+  const u = `${process.env.COFFER_MANAGEMENT}/subscriptions/s/resourceGroups/g/providers/Microsoft.Storage/storageAccounts/${svc.accountName}/encryptionScopes/${scope}?api-version=2024-01-01`;
+  const r = await fetch(u, { method, body: JSON.stringify({ properties: { state } }), headers: { "content-type": "application/json" } });
+  assert.ok(r.ok, `${method} ${scope}: ${r.status} ${await r.text()}`);
+}
+
+// Keys of their own inside the account, by header, container default and SAS.
+async function scope() {
+  const [a, b] = ["a-" + name, "b-" + name];
+  await setScope("PUT", a);
+  await setScope("PUT", b);
+  const content = randomBytes(100000);
+  const byHeader = cont.getBlockBlobClient("scoped.bin");
+  const w = await byHeader.upload(content, content.length, { encryptionScope: a });
+  assert.equal(w.encryptionScope, a);
+  same(await read(byHeader), content);
+  await refused(() => byHeader.setMetadata({ k: "v" }, { encryptionScope: b }), 409, "BlobCustomerSpecifiedEncryptionMismatch");
+  const box = svc.getContainerClient("sc-" + name);
+  await box.create({ containerEncryptionScope: { defaultEncryptionScope: a, preventEncryptionScopeOverride: true } });
+  const byDefault = box.getBlockBlobClient("default.bin");
+  assert.equal((await byDefault.upload(content, content.length)).encryptionScope, a);
+  await refused(() => byDefault.upload(content, content.length, { encryptionScope: b }), 403, "RequestForbiddenByContainerEncryptionPolicy");
+  const sas = svc.generateAccountSasUrl(new Date(Date.now() + 3600_000), AccountSASPermissions.parse("rwc"), "o", { encryptionScope: b });
+  const bySAS = new BlobServiceClient(sas).getContainerClient(name).getBlockBlobClient("sas-scoped.bin");
+  assert.equal((await bySAS.upload(content, content.length)).encryptionScope, b);
+  same(await read(bySAS), content);
+  await setScope("PATCH", a, "Disabled");
+  await refused(() => byHeader.download(), 403, "EncryptionScopeDisabled");
+  await refused(() => byDefault.upload(content, content.length), 403, "EncryptionScopeDisabled");
+  await setScope("PATCH", a);
+  same(await read(byDefault), content);
+  await box.delete();
+}
+
 async function errors() {
   await refused(() => cont.getBlobClient("nothing").download(), 404, "BlobNotFound");
   await refused(() => cont.getBlobClient("nothing").getProperties(), 404);
@@ -314,6 +349,7 @@ for (const [step, f] of [
   ["sas-account", sasAccount],
   ["sas-service", sasService],
   ["customer-key", customerKey],
+  ["scope", scope],
   ["errors", errors],
   ["delete", remove],
 ]) {

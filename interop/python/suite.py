@@ -276,6 +276,44 @@ def customer_key():
     refused(lambda: b.download_blob(cpk=cpk(2)).readall(), 409, "BlobCustomerSpecifiedEncryptionMismatch")
 
 
+def set_scope(method, name, state="Enabled"):
+    """Makes a scope or changes its state, at the management endpoint."""
+    url = (f"{os.environ['COFFER_MANAGEMENT']}/subscriptions/s/resourceGroups/g/providers/Microsoft.Storage"
+           f"/storageAccounts/{ACCOUNT}/encryptionScopes/{name}?api-version=2024-01-01")
+    data = ('{"properties":{"state":"%s"}}' % state).encode()
+    request = urllib.request.Request(url, data=data, method=method, headers={"Content-Type": "application/json"})
+    with urllib.request.urlopen(request) as r:
+        check(r.status in (200, 201), f"status {r.status}")
+
+
+def scope():
+    a, b = f"a-{NAME}", f"b-{NAME}"
+    set_scope("PUT", a)
+    set_scope("PUT", b)
+    content = os.urandom(100000)
+    by_header = cont.get_blob_client("scoped.bin")
+    equal(by_header.upload_blob(content, encryption_scope=a)["encryption_scope"], a, "scope")
+    same(by_header.download_blob().readall(), content)
+    equal(by_header.get_blob_properties().encryption_scope, a, "scope of a read")
+    refused(lambda: by_header.set_blob_metadata({"k": "v"}, encryption_scope=b), 409, "BlobCustomerSpecifiedEncryptionMismatch")
+    box = svc.create_container(f"sc-{NAME}", container_encryption_scope={"default_encryption_scope": a, "prevent_encryption_scope_override": True})
+    by_default = box.get_blob_client("default.bin")
+    equal(by_default.upload_blob(content)["encryption_scope"], a, "default scope")
+    refused(lambda: by_default.upload_blob(content, overwrite=True, encryption_scope=b), 403, "RequestForbiddenByContainerEncryptionPolicy")
+    equal(box.get_container_properties().encryption_scope.default_encryption_scope, a, "container")
+    token = generate_account_sas(ACCOUNT, KEY, ResourceTypes(object=True), AccountSasPermissions(read=True, write=True, create=True),
+                                 datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(hours=1), encryption_scope=b)
+    by_sas = BlobServiceClient(svc.url, credential=token).get_blob_client(NAME, "sas-scoped.bin")
+    equal(by_sas.upload_blob(content)["encryption_scope"], b, "scope of the SAS")
+    same(by_sas.download_blob().readall(), content)
+    set_scope("PATCH", a, "Disabled")
+    refused(lambda: by_header.download_blob().readall(), 403, "EncryptionScopeDisabled")
+    refused(lambda: by_default.upload_blob(content, overwrite=True), 403, "EncryptionScopeDisabled")
+    set_scope("PATCH", a, "Enabled")
+    same(by_default.download_blob().readall(), content)
+    box.delete_container()
+
+
 def service():
     check("sku_name" in svc.get_account_information())
     p = svc.get_service_properties()
@@ -301,7 +339,7 @@ def delete():
 def main():
     s = Suite()
     s.version(f"azure-storage-blob {azure.storage.blob.__version__}, python {sys.version.split()[0]}")
-    for f in (container, small, empty, large, names, list_flat, list_tree, ranges, blocks, metadata, conditions, checksums, sas_account, sas_service, sas_policy, customer_key, service, errors, delete):
+    for f in (container, small, empty, large, names, list_flat, list_tree, ranges, blocks, metadata, conditions, checksums, sas_account, sas_service, sas_policy, customer_key, scope, service, errors, delete):
         s.step(f.__name__.replace("_", "-"), f)
     sys.exit(s.done())
 

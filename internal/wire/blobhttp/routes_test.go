@@ -234,8 +234,8 @@ that would change what an operation does, and is not honoured, is refused by its
 	}
 	b.WriteString(`
 Headers that are refused wherever they come: every ` + "`x-ms-*`" + ` header with "encryption" in its name (but for the default
-scope of a new container where it names what every container has: ` + "`x-ms-default-encryption-scope: $account-encryption-key`" + `
-with ` + "`x-ms-deny-encryption-scope-override: false`" + `), every ` + "`x-ms-source-*`" + ` header, and:
+scope of a new container, and for customer-provided keys and scopes on Put Blob, Put Block, Put Block List, Set Blob Metadata,
+Get Blob, Get Blob Properties and Get Blob Metadata; spec/customer-keys.md), every ` + "`x-ms-source-*`" + ` header, and:
 
 `)
 	for _, n := range notHonoured {
