@@ -131,8 +131,14 @@ func (p *planted) all() []string {
 // byte of the data directory, logs included, in four encodings. The control is that the
 // same canaries are heard where plaintext enters the sealing functions, for log, table
 // and chunk apart; compression is off, so what looks random is ciphertext.
+//
+// All of it twice: with an account of one layer and with one of two.
 func TestNoPlaintextOnDisk(t *testing.T) {
-	objects := sized(100, 1_000, 10_000)
+	t.Run("single", func(t *testing.T) { noPlaintext(t, account, sized(100, 1_000, 10_000)) })
+	t.Run("double", func(t *testing.T) { noPlaintext(t, "twice", sized(100, 500, 10_000)) })
+}
+
+func noPlaintext(t *testing.T, acct name.Account, objects int) {
 	dir := filepath.Join(t.TempDir(), dataDir)
 	rec := newRecording()
 	recordtest.Listen(t, rec.hear)
@@ -149,7 +155,12 @@ func TestNoPlaintextOnDisk(t *testing.T) {
 	if err := furnish(st); err != nil {
 		t.Fatal(err)
 	}
-	p := plant(t, st, objects)
+	if acct != account {
+		if _, err := st.Accounts.CreateDouble(ctx, acct, [2][]byte{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	p := plant(t, st, acct, objects)
 	search(t, dir, p, "serving")
 	if err := st.Meta.CompactAll(ctx); err != nil {
 		t.Fatal(err)
@@ -167,8 +178,9 @@ func TestNoPlaintextOnDisk(t *testing.T) {
 }
 
 // plant stores objects in ten containers.
-func plant(t *testing.T, st *store.Store, objects int) *planted {
+func plant(t *testing.T, st *store.Store, account name.Account, objects int) *planted {
 	t.Helper()
+	owner := callerOf(account)
 	p := new(planted)
 	var container name.Container
 	for i := range objects {

@@ -46,7 +46,7 @@ func TestNoPlaintextInBackup(t *testing.T) {
 	if err := furnish(st); err != nil {
 		t.Fatal(err)
 	}
-	p := plant(t, st, sized(50, 200, 10_000))
+	p := plant(t, st, account, sized(50, 200, 10_000))
 	for range 22 {
 		if err := rotateAll(t, st); err != nil {
 			t.Fatal(err)
