@@ -24,6 +24,8 @@ type serveCmd struct {
 	Cert           string   `help:"Own certificate chain, PEM." placeholder:"FILE"`
 	Key            string   `help:"Private key of --cert, PEM." placeholder:"FILE"`
 	AllowHTTP      bool     `help:"Serve plain HTTP on other addresses than loopback." name:"allow-http" env:"COFFER_ALLOW_HTTP"`
+	TrustProxy     bool     `help:"Believe X-Forwarded-For and X-Forwarded-Proto: only behind a proxy that sets both, and that nobody can pass by." env:"COFFER_TRUST_PROXY"`
+	KeystoreCopy   string   `help:"Keep a further copy of the key store in this directory, best on another disk." name:"keystore-copy" env:"COFFER_KEYSTORE_COPY" placeholder:"DIR"`
 	AcceptDataLoss bool     `help:"Serve other addresses than loopback without a proved recovery kit."`
 	AcceptRollback bool     `help:"Open a store that is older than it says itself."`
 	MemoryLimit    int64    `help:"Soft limit of the Go heap, MiB; 0 sets none." default:"96" env:"COFFER_MEMORY_LIMIT" placeholder:"MIB"`
@@ -56,9 +58,16 @@ func (c *serveCmd) config(a *app) (server.Config, error) {
 	cfg := server.Config{
 		Version: versionText(), UnsealKey: c.UnsealKey, InfraKey: c.InfraKey, Dev: c.Dev,
 		Host: c.Host, BlobPort: c.BlobPort, ManagementPort: c.ManagementPort, Domains: c.Domain,
-		CertFile: c.Cert, KeyFile: c.Key, AllowHTTP: c.AllowHTTP,
+		CertFile: c.Cert, KeyFile: c.Key, AllowHTTP: c.AllowHTTP, TrustProxy: c.TrustProxy,
 		AcceptDataLoss: c.AcceptDataLoss, AcceptRollback: c.AcceptRollback, ReadyFile: c.ReadyFile,
 		MemoryLimit: c.MemoryLimit << 20, Logger: c.logger(a),
+	}
+	if c.KeystoreCopy != "" {
+		abs, err := filepath.Abs(c.KeystoreCopy)
+		if err != nil {
+			return cfg, err
+		}
+		cfg.KeyStoreCopy = abs
 	}
 	if c.MemoryLimit == 0 {
 		cfg.MemoryLimit = -1

@@ -41,6 +41,8 @@ type Config struct {
 	CertFile       string   // own certificate chain, PEM; "" is our own CA
 	KeyFile        string   // its private key, PEM
 	AllowHTTP      bool     // plain HTTP on other addresses than loopback
+	TrustProxy     bool     // believe X-Forwarded-For and X-Forwarded-Proto of the proxy that ends TLS
+	KeyStoreCopy   string   // another directory that keeps a copy of the key store; "" is none
 	AcceptDataLoss bool     // serve other addresses without a proved recovery kit
 	AcceptRollback bool     // open a store whose HEAD or log is missing or older
 	ReadyFile      string   // written when everything listens; "" writes none
@@ -91,23 +93,40 @@ func (c *Config) complete() error {
 }
 
 // adoptDev lets commands work on a development store without being told that it is
-// one. Serving it takes the flag.
+// one. Serving it takes the flag, and the flag serves no other store.
 func (c *Config) adoptDev() error {
-	if !c.offline || c.Dev {
+	dev, known := c.claimsDev()
+	switch {
+	case !known || dev == c.Dev:
 		return nil
+	case c.offline:
+		c.Dev = c.Dev || dev
+		return nil
+	case dev:
+		return withHint(fault.New("server.Open", c.Data, fault.NotAllowed, errors.New("this is a development store")),
+			"serve it with --dev; what has to be kept belongs in a store that was made without it")
 	}
-	for _, n := range []string{"keystore.A", "keystore.B"} {
+	return withHint(fault.New("server.Open", c.Data, fault.NotAllowed, errors.New("this is no development store, and --dev would expose it")),
+		"leave --dev out (and COFFER_DEV), or name another directory with --data")
+}
+
+// claimsDev reads from the key store, if there is one, whether it is marked as a
+// development store. What it claims is checked when it is opened.
+func (c *Config) claimsDev() (dev, known bool) {
+	for _, n := range keyStoreFiles {
 		b, err := os.ReadFile(filepath.Join(c.Data, n))
 		if err != nil {
 			continue
 		}
-		if f, err := cfks.Parse(b); err == nil { // what it claims is checked when it is opened
-			c.Dev = f.Dev
-			return nil
+		if f, err := cfks.Parse(b); err == nil {
+			return f.Dev, true
 		}
 	}
-	return nil
+	return false, false
 }
+
+// keyStoreFiles are what a data directory is known by.
+var keyStoreFiles = []string{"keystore.A", "keystore.B"}
 
 // loopback reports whether only this machine reaches the listeners.
 func (c *Config) loopback() bool { return isLoopback(c.Host) }

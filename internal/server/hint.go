@@ -33,6 +33,7 @@ var hints = map[fault.Kind]string{
 	fault.NewerFormat:       "this store was made by a newer version: install that version",
 	fault.Corrupt:           "run coffer verify to see what is damaged, then restore the newest backup",
 	fault.Full:              "free disk space, or delete blobs: deletes are still served",
+	fault.Busy:              "one process at a time has a store: stop the other one, or name another directory with --data; commands reach a server through control.sock in its data directory",
 	fault.Exists:            "choose another name",
 	fault.AccountNotFound:   "coffer account list shows the accounts there are",
 	fault.ContainerNotFound: "check the name: it is ACCOUNT/CONTAINER/BLOB or the blob's URL",

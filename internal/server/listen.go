@@ -123,6 +123,7 @@ func (s *Server) drain() error {
 func (s *Server) blobHandler() http.Handler {
 	h := blobhttp.New(blobhttp.Options{
 		Blobs: s.store.Blobs, Accounts: s.store.Accounts, Logger: s.log, Observe: s.metrics.observe, Now: s.now,
+		TrustProxy: s.cfg.TrustProxy,
 		KeyVersion: func(_ keys.Protector, kref keys.ID) uint64 {
 			v, _ := s.store.Ring.Lookup(kref)
 			return v.Number
@@ -131,7 +132,7 @@ func (s *Server) blobHandler() http.Handler {
 	plainEverywhere := s.cfg.Dev || s.cfg.AllowHTTP
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		names := dualconn.Names(r) // also settles r.TLS
-		if r.TLS == nil && !plainEverywhere && !localPeer(r) {
+		if r.TLS == nil && !plainEverywhere && !localPeer(r) && !s.proxyEndedTLS(r) {
 			refusePlain(w)
 			return
 		}
@@ -146,6 +147,17 @@ func (s *Server) blobHandler() http.Handler {
 func localPeer(r *http.Request) bool {
 	host, _, err := net.SplitHostPort(r.RemoteAddr)
 	return err == nil && isLoopback(host)
+}
+
+// proxyEndedTLS reports whether the proxy that is trusted says that the client spoke TLS.
+func (s *Server) proxyEndedTLS(r *http.Request) bool {
+	lines := r.Header.Values("X-Forwarded-Proto")
+	if !s.cfg.TrustProxy || len(lines) == 0 {
+		return false
+	}
+	last := lines[len(lines)-1] // the nearest proxy's, whatever the client sent before
+	last = last[strings.LastIndexByte(last, ',')+1:]
+	return strings.EqualFold(strings.TrimSpace(last), "https")
 }
 
 // refusePlain answers plain HTTP from elsewhere as the service does for accounts that

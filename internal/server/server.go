@@ -11,10 +11,13 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"io/fs"
 	"log/slog"
 	"net"
 	"net/http"
 	"os"
+	"runtime"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -102,7 +105,7 @@ func (s *Server) openStore(ctx context.Context) error {
 	}
 	s.store, err = store.Open(ctx, store.Options{
 		Dir: s.cfg.Data, Dev: s.cfg.Dev, NoCreate: s.cfg.offline,
-		Service: s.keys.service, Infra: s.keys.infra,
+		Service: s.keys.service, Infra: s.keys.infra, KeyStoreCopy: s.cfg.KeyStoreCopy,
 		AcceptRollback: s.cfg.AcceptRollback,
 		MemTable:       memTableSize, BlockCache: blockCacheSize,
 		Now: s.now, Logger: s.log, Fatal: s.cfg.Fatal,
@@ -112,7 +115,21 @@ func (s *Server) openStore(ctx context.Context) error {
 		return err
 	}
 	s.metrics.watch(s.store)
+	if err := s.dropReadyFile(); err != nil {
+		return err
+	}
 	return s.store.Blobs.FinishShred(ctx)
+}
+
+// dropReadyFile removes what a killed server left: who waits for the file waits for us.
+func (s *Server) dropReadyFile() error {
+	if s.cfg.ReadyFile == "" || s.cfg.offline {
+		return nil
+	}
+	if err := os.Remove(s.cfg.ReadyFile); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return withHint(err, "name a file that you may write: --ready-file FILE")
+	}
+	return nil
 }
 
 // makePrivate makes the data directory, for its owner only.
@@ -124,10 +141,33 @@ func makePrivate(dir string) error {
 	if err != nil {
 		return err
 	}
-	if st.Mode().Perm()&0o077 != 0 {
+	if st.Mode().Perm()&0o077 != 0 && runtime.GOOS != "windows" { // has no such bits
+		if err := checkOurs(dir); err != nil {
+			return err
+		}
 		return withHint(os.Chmod(dir, 0o700), "make the data directory yours: chown it, or choose another with --data DIR")
 	}
 	return nil
+}
+
+// checkOurs refuses a directory that holds other things: to close it to others would be
+// wrong, /tmp for one.
+func checkOurs(dir string) error {
+	list, err := os.ReadDir(dir)
+	if err != nil {
+		return withHint(err, "choose a directory that you may read with --data DIR")
+	}
+	for _, e := range list {
+		if slices.Contains(keyStoreFiles, e.Name()) {
+			return nil
+		}
+	}
+	if len(list) == 0 || len(list) == 1 && list[0].Name() == "lost+found" { // a fresh file system
+		return nil
+	}
+	return withHint(fault.New("server.Open", dir, fault.NotAllowed,
+		errors.New("others may enter this directory, and it holds things that are not Coffer's")),
+		"name a directory of its own with --data DIR; it is made if it is not there")
 }
 
 // checkExposure keeps a store that could be lost, or whose key everybody knows, on

@@ -221,7 +221,7 @@ func TestWhatIsRefusedAtStart(t *testing.T) {
 		{"other address without recovery kit", normal, func(c *Config) { c.Host = "0.0.0.0" }, fault.NotAllowed, "coffer recovery create"},
 		{"other address with the published key", normal, func(c *Config) { c.Host, c.AcceptDataLoss = "0.0.0.0", true }, fault.NotAllowed, "regenerate"},
 		{"ordinary store with --dev", normal, func(c *Config) { c.Dev = true }, fault.NotAllowed, ""},
-		{"development store without --dev", dev, func(c *Config) { c.UnsealKey = "" }, fault.KeyStore, ""},
+		{"development store without --dev", dev, func(c *Config) { c.UnsealKey = "" }, fault.NotAllowed, ""},
 		{"no key file", normal, func(c *Config) { c.UnsealKey += ".other" }, fault.KeyStore, "--unseal-key"},
 		{"key store gone", lost, func(*Config) {}, fault.KeyStore, ""},
 		{"half a certificate", normal, func(c *Config) { c.CertFile = "x" }, fault.InvalidInput, ""},

@@ -47,6 +47,10 @@ type Options struct {
 	Service keyprovider.Provider // opens the service root
 	Infra   keyprovider.Provider // opens the infrastructure root
 
+	// KeyStoreCopy is a directory that keeps a further copy of the key store; it has to
+	// exist. "" is none.
+	KeyStoreCopy string
+
 	Dev            bool // development store: must match what the store says
 	NoCreate       bool // refuse an empty directory
 	AcceptRollback bool // go on where HEAD and logs do not agree
@@ -172,12 +176,15 @@ func mkdirSynced(f vfs.FS, dir string) error {
 
 // openKeys opens the key store, or makes it in a directory that holds nothing of ours.
 func (s *Store) openKeys(ctx context.Context, o *Options) error {
-	port, err := filestore.New(o.FS, o.Dir)
+	port, err := keyStorePort(o)
 	if err != nil {
 		return err
 	}
 	ko := keys.Options{Store: port, Service: o.Service, Infra: o.Infra, Now: o.Now, Dev: o.Dev}
 	exists, err := filestore.Exists(o.FS, o.Dir)
+	if err == nil && !exists && o.KeyStoreCopy != "" {
+		exists, err = filestore.Exists(o.FS, o.KeyStoreCopy)
+	}
 	if err != nil {
 		return err
 	}
@@ -195,6 +202,20 @@ func (s *Store) openKeys(ctx context.Context, o *Options) error {
 	}
 	s.later(func() error { s.Ring.Close(); return nil })
 	return nil
+}
+
+// keyStorePort is the key store in the data directory, and in the second place if there
+// is one. A place that is missing, a disk that is not mounted, is refused: silently going
+// on without it would leave the copy behind.
+func keyStorePort(o *Options) (*filestore.Store, error) {
+	if o.KeyStoreCopy == "" {
+		return filestore.New(o.FS, o.Dir)
+	}
+	const op = "store.Open"
+	if _, err := o.FS.Stat(o.KeyStoreCopy); err != nil {
+		return nil, fault.New(op, o.KeyStoreCopy, fault.InvalidInput, fmt.Errorf("the place of the second copy of the key store (--keystore-copy): %w", err))
+	}
+	return filestore.New(o.FS, o.Dir, o.KeyStoreCopy)
 }
 
 // remains are names that only a store leaves: a directory with one of them and without
