@@ -2,6 +2,7 @@ package blob
 
 import (
 	"context"
+	"fmt"
 	"io"
 
 	"github.com/coffer-storage/coffer/internal/access"
@@ -44,7 +45,7 @@ func (s *Service) Open(ctx context.Context, c *access.Caller, ref Ref, o ReadOpt
 			return err
 		}
 		if d.N > 0 && d.r == nil {
-			d.r, err = s.store.Open(ctx, f.row, d.Off, d.N)
+			d.r, err = tx.Open(ctx, f.row, d.Off, d.N)
 		}
 		return err
 	})
@@ -94,13 +95,18 @@ func (k *call) readable(tx *object.Tx, cond Conditions) (*found, error) {
 	return f, k.unlock(f)
 }
 
+// OutOfRange is the cause of fault.InvalidRange: a range that begins behind the end.
+type OutOfRange struct{ Length int64 }
+
+func (e OutOfRange) Error() string { return fmt.Sprintf("the content has %d bytes", e.Length) }
+
 // span cuts the range of a request to the content.
 func (k *call) span(r *Range, length int64) (off, n int64, err error) {
 	if r == nil {
 		return 0, length, nil
 	}
 	if r.Off < 0 || r.Off >= length || r.N == 0 {
-		return 0, 0, k.fault(fault.InvalidRange)
+		return 0, 0, fault.New(k.op, k.ref.String(), fault.InvalidRange, OutOfRange{Length: length})
 	}
 	n = length - r.Off
 	if r.N > 0 {

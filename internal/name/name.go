@@ -60,14 +60,19 @@ func ParseContainer(s string) (Container, error) {
 	case RootContainer, WebContainer, LogsContainer:
 		return Container(s), nil
 	}
+	if !goodContainerLength(s) {
+		return "", fault.New("name.ParseContainer", printable(s), fault.OutOfRangeInput, nil)
+	}
 	if !goodContainer(s) {
 		return "", fault.New("name.ParseContainer", printable(s), fault.InvalidResourceName, nil)
 	}
 	return Container(s), nil
 }
 
+func goodContainerLength(s string) bool { return len(s) >= 3 && len(s) <= 63 }
+
 func goodContainer(s string) bool {
-	if len(s) < 3 || len(s) > 63 {
+	if !goodContainerLength(s) {
 		return false
 	}
 	for i := range len(s) {
@@ -96,17 +101,14 @@ func ParseScope(s string) (Scope, error) {
 // ParseBlob checks a blob name, decoded from its URL: 1 to 1,024 characters of valid
 // UTF-8 without NUL, in at most 254 segments.
 func ParseBlob(s string) (Blob, error) {
-	if !goodBlob(s) {
-		return "", fault.New("name.ParseBlob", printable(s), fault.InvalidResourceName, nil)
+	const op = "name.ParseBlob"
+	switch {
+	case len(s) > 3*MaxBlobLength, s != "" && utf8.ValidString(s) && units(s) > MaxBlobLength:
+		return "", fault.New(op, printable(s), fault.OutOfRangeInput, nil)
+	case s == "", !utf8.ValidString(s), strings.IndexByte(s, 0) >= 0, strings.Count(s, "/")+1 > MaxBlobSegments:
+		return "", fault.New(op, printable(s), fault.InvalidResourceName, nil)
 	}
 	return Blob(s), nil
-}
-
-func goodBlob(s string) bool {
-	if s == "" || len(s) > 3*MaxBlobLength || !utf8.ValidString(s) || strings.IndexByte(s, 0) >= 0 {
-		return false
-	}
-	return units(s) <= MaxBlobLength && strings.Count(s, "/")+1 <= MaxBlobSegments
 }
 
 // units counts UTF-16 code units: what the service and its SDKs call characters.

@@ -65,8 +65,13 @@ func TestParse(t *testing.T) {
 		t.Run(tt.what, func(t *testing.T) {
 			got, err := tt.f(tt.in)
 			if !tt.ok {
-				if !fault.Is(err, fault.InvalidResourceName) || got != "" {
-					t.Fatalf("parse(%q) = %q, %v, want InvalidResourceName", tt.in, got, err)
+				// A length that is not permitted has a kind of its own.
+				want := fault.InvalidResourceName
+				if what, ok := strings.CutPrefix(tt.what, "account "); !ok && (strings.Contains(what, "too long") || strings.Contains(what, "too short")) {
+					want = fault.OutOfRangeInput
+				}
+				if !fault.Is(err, want) || got != "" {
+					t.Fatalf("parse(%q) = %q, %v, want %v", tt.in, got, err, want)
 				}
 				return
 			}

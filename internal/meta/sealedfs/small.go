@@ -4,6 +4,7 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 
@@ -120,7 +121,7 @@ func Lock(lower vfs.FS, dir string) (io.Closer, error) {
 	l, err := lower.Lock(lower.PathJoin(dir, "LOCK"))
 	if err != nil {
 		return nil, fault.New("sealedfs.Lock", dir, fault.Busy,
-			errors.Join(errors.New("another process has the store open; stop it first"), err))
+			fmt.Errorf("another process has the store open; stop it first (%w)", err))
 	}
 	for _, sub := range []string{"", LSMDir, AuditDir, "tls"} {
 		if err := removeTemps(lower, lower.PathJoin(dir, sub)); err != nil {

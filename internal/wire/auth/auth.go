@@ -124,12 +124,12 @@ func (a *Authenticator) Secure(r *http.Request) bool {
 	if r.TLS != nil {
 		return true
 	}
-	return a.o.TrustProxy && strings.EqualFold(lastOf(r.Header.Get("X-Forwarded-Proto")), "https")
+	return a.o.TrustProxy && strings.EqualFold(lastOf(r.Header.Values("X-Forwarded-Proto")), "https")
 }
 
 func (a *Authenticator) clientIP(r *http.Request) netip.Addr {
 	if a.o.TrustProxy {
-		if ip, err := netip.ParseAddr(lastOf(r.Header.Get("X-Forwarded-For"))); err == nil {
+		if ip, err := netip.ParseAddr(lastOf(r.Header.Values("X-Forwarded-For"))); err == nil {
 			return ip.Unmap()
 		}
 	}
@@ -141,8 +141,13 @@ func (a *Authenticator) clientIP(r *http.Request) netip.Addr {
 	return ip.Unmap().WithZone("")
 }
 
-// lastOf returns the last of a list with commas: what the nearest proxy wrote.
-func lastOf(s string) string {
+// lastOf returns the last of a list with commas: what the nearest proxy wrote. A proxy may
+// add a line of its own to those that the client sent.
+func lastOf(lines []string) string {
+	if len(lines) == 0 {
+		return ""
+	}
+	s := lines[len(lines)-1]
 	if i := strings.LastIndexByte(s, ','); i >= 0 {
 		s = s[i+1:]
 	}

@@ -198,7 +198,7 @@ func (a *Authenticator) mergePolicy(r *wire.Request, f *fields) error {
 		err = fault.New("auth.Policy", "", fault.ResourceNotFound, nil)
 	}
 	switch fault.KindOf(err) {
-	case fault.AuthenticationFailed, fault.ResourceNotFound, fault.ContainerNotFound, fault.AccountNotFound, fault.InvalidResourceName:
+	case fault.AuthenticationFailed, fault.ResourceNotFound, fault.ContainerNotFound, fault.AccountNotFound, fault.InvalidResourceName, fault.OutOfRangeInput:
 		return refuse(fault.AuthenticationFailed, "The stored access policy of the signed identifier does not exist.")
 	}
 	if err != nil {

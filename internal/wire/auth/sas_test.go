@@ -265,6 +265,15 @@ func TestTrustProxy(t *testing.T) {
 	if _, err := direct.Authenticate(wired(t, r), http.Header{}); !fault.Is(err, fault.ProtocolMismatch) {
 		t.Errorf("a client that says it came by https is believed: %v", err)
 	}
+	r.Header.Add("X-Forwarded-Proto", "http") // a proxy that adds a line to the client's
+	if _, err := behind.Authenticate(wired(t, r), http.Header{}); !fault.Is(err, fault.ProtocolMismatch) {
+		t.Errorf("the client's line counts, not the proxy's: %v", err)
+	}
+	r.Header["X-Forwarded-Proto"] = []string{"https"}
+	r.Header.Add("X-Forwarded-For", "203.0.113.7")
+	if _, err := behind.Authenticate(wired(t, r), http.Header{}); !fault.Is(err, fault.SourceIPMismatch) {
+		t.Errorf("the client's address counts, not the proxy's: %v", err)
+	}
 }
 
 // Whatever comes, a request without a right signature is refused or anonymous.

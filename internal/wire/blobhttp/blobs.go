@@ -75,6 +75,9 @@ func (h *Handler) getBlob(w *wire.Response, r *wire.Request) error {
 	defer o.Encryption.Key.Destroy()
 	d, err := h.blobs.Open(r.Context(), r.Caller, ref, o)
 	if err != nil {
+		if out, ok := errors.AsType[blob.OutOfRange](err); ok { // by it clients tell an empty blob
+			answer(w, r).set("Content-Range", fmt.Sprintf("bytes */%d", out.Length))
+		}
 		return err
 	}
 	defer d.Close()

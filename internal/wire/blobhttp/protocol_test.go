@@ -104,6 +104,29 @@ func TestRoundTrip(t *testing.T) {
 	}
 }
 
+// A range behind the end says how long the content is: by that SDKs tell an empty blob
+// from a wrong range.
+func TestRangeBehindTheEnd(t *testing.T) {
+	c := client{newRig(t)}
+	c.want(201, "PUT", "/box?restype=container", nil)
+	for content, want := range map[string]string{"": "bytes */0", "0123456789": "bytes */10"} {
+		c.want(201, "PUT", "/box/b", []byte(content), "x-ms-blob-type", "BlockBlob")
+		resp := c.want(416, "GET", "/box/b", nil, "x-ms-range", fmt.Sprintf("bytes=%d-", len(content)))
+		if got := resp.Header.Get("Content-Range"); got != want {
+			t.Errorf("Content-Range %q, want %q", got, want)
+		}
+		if got := resp.Header.Get("x-ms-error-code"); got != "InvalidRange" {
+			t.Errorf("code %q", got)
+		}
+	}
+	for _, target := range []string{"/ab?restype=container", "/" + strings.Repeat("a", 64) + "?restype=container", "/box/" + strings.Repeat("n", 1025)} {
+		resp := c.want(400, "PUT", target, nil, "x-ms-blob-type", "BlockBlob")
+		if got := resp.Header.Get("x-ms-error-code"); got != "OutOfRangeInput" {
+			t.Errorf("PUT %.20s: code %q, want OutOfRangeInput", target, got)
+		}
+	}
+}
+
 func (c client) compare(target string, content []byte) {
 	c.Helper()
 	got, err := io.ReadAll(c.want(200, "GET", target, nil).Body)
