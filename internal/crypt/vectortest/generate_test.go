@@ -32,6 +32,7 @@ func generate() map[string]Case {
 	g.rows()
 	g.fields()
 	g.chunks()
+	g.extents()
 	// What came later has a seed of its own, so that nothing above changes with it.
 	g.rng = newGen("coffer sealedfs vectors").rng
 	g.cfv1()
@@ -129,7 +130,7 @@ func TestVectorsAreGenerated(t *testing.T) {
 	if good < 30 || bad < 120 {
 		t.Errorf("%d good and %d bad vectors, want at least 30 and 120", good, bad)
 	}
-	for _, dir := range []string{"enc", "keywrap", "segment", "envelope", "vfs"} {
+	for _, dir := range []string{"enc", "keywrap", "segment", "envelope", "vfs", "cfx1"} {
 		names, _ := filepath.Glob(filepath.Join(Root(), dir, "*"))
 		for _, name := range names {
 			path := dir + "/" + strings.TrimSuffix(filepath.Base(name), ".txt")

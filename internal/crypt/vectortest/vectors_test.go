@@ -10,6 +10,7 @@ import (
 
 	"github.com/coffer-storage/coffer/internal/crypt/enc"
 	"github.com/coffer-storage/coffer/internal/crypt/envelope"
+	"github.com/coffer-storage/coffer/internal/crypt/infraext"
 	"github.com/coffer-storage/coffer/internal/crypt/keywrap"
 	"github.com/coffer-storage/coffer/internal/crypt/segment"
 	"github.com/coffer-storage/coffer/internal/crypt/vfsframe"
@@ -19,9 +20,9 @@ import (
 // class names the class of an error.
 func class(err error) string {
 	for name, errs := range map[string][]error{
-		Format:   {keywrap.ErrFormat, segment.ErrFormat, envelope.ErrFormat, vfsframe.ErrFormat},
+		Format:   {keywrap.ErrFormat, segment.ErrFormat, envelope.ErrFormat, infraext.ErrFormat, vfsframe.ErrFormat},
 		Keyref:   {keywrap.ErrKeyref, envelope.ErrKeyref, errNoKey},
-		Open:     {keywrap.ErrOpen, segment.ErrOpen, envelope.ErrOpen, vfsframe.ErrOpen},
+		Open:     {keywrap.ErrOpen, segment.ErrOpen, envelope.ErrOpen, infraext.ErrOpen, vfsframe.ErrOpen},
 		Tail:     {vfsframe.ErrTail},
 		Mismatch: {errMismatch},
 	} {
@@ -49,18 +50,19 @@ var openers = map[string]func(t *testing.T, c Case) ([]byte, error){
 	"ROW":     openRow,
 	"FIELDS":  openFields,
 	"CFC1":    openChunk,
+	"CFX1":    openExtent,
 	"CFV1":    openFile,
 }
 
 // wants is the field that holds what should be inside.
 var wants = map[string]string{
 	"enc": "encoded", "HKDF": "okm", "SEAL-1": "plaintext", "WRAP-1": "key", "KCV": "kcv",
-	"VALUE-1": "plaintext", "INFRA-1": "inner", "ROW": "row", "FIELDS": "encoded", "CFC1": "plaintext", "CFV1": "plaintext",
+	"VALUE-1": "plaintext", "INFRA-1": "inner", "ROW": "row", "FIELDS": "encoded", "CFC1": "plaintext", "CFX1": "chunk", "CFV1": "plaintext",
 }
 
 func TestVectors(t *testing.T) {
 	seen := map[string]int{}
-	for _, dir := range []string{"enc", "keywrap", "segment", "envelope", "vfs"} {
+	for _, dir := range []string{"enc", "keywrap", "segment", "envelope", "vfs", "cfx1"} {
 		for _, c := range Load(t, dir) {
 			t.Run(dir+"/"+c.Name, func(t *testing.T) {
 				format := c.Text("format")
