@@ -223,7 +223,7 @@ func TestRetriesSendTheSame(t *testing.T) {
 		s := csetest.NewServer(t)
 		var mu sync.Mutex
 		seen := map[string][][]byte{}
-		s.Hook = func(w http.ResponseWriter, r *http.Request) bool {
+		s.SetHook(func(w http.ResponseWriter, r *http.Request) bool {
 			if r.Method != http.MethodPut {
 				return false
 			}
@@ -238,7 +238,7 @@ func TestRetriesSendTheSame(t *testing.T) {
 			}
 			w.WriteHeader(http.StatusServiceUnavailable)
 			return true
-		}
+		})
 		c := blobClient(t, s, "c/b", cse.Options{Key: aesKey(t, "key1"), Version: cse.V21, RegionLength: 100})
 		text := csetest.Pattern(size)
 		if _, err := c.UploadBuffer(t.Context(), text, &cse.UploadOptions{BlockSize: 1000}); err != nil {

@@ -54,18 +54,18 @@ func TestMigrateReadsBack(t *testing.T) {
 			s := csetest.NewServer(t)
 			s.Put("c/b", v1Blob(t, key, text))
 			changed := false
-			s.Hook = func(w http.ResponseWriter, r *http.Request) bool {
+			s.SetHook(func(w http.ResponseWriter, r *http.Request) bool {
 				if isTemp(r, http.MethodGet) && !changed {
 					changed = true
 					s.Change(strings.TrimPrefix(r.URL.Path, "/"), tt.change)
 				}
 				return false
-			}
+			})
 			report, err := migrateOne(t, s, cse.MigrateOptions{Target: tt.target})
 			if !cse.HasCode(err, tt.want) || report.Failed != 1 {
 				t.Errorf("%s of %d bytes: %+v, %v; want code %s", tt.name, size, report, err, tt.want)
 			}
-			s.Hook = nil
+			s.SetHook(nil)
 			if b, _ := s.Get("c/b"); b.Writes != 1 {
 				t.Errorf("%s of %d bytes: the blob was replaced", tt.name, size)
 			}
@@ -81,16 +81,16 @@ func TestMigrateIsConditional(t *testing.T) {
 	s := csetest.NewServer(t)
 	key := aesKey(t, "key1")
 	s.Put("c/b", v1Blob(t, key, []byte("old")))
-	s.Hook = func(w http.ResponseWriter, r *http.Request) bool {
+	s.SetHook(func(w http.ResponseWriter, r *http.Request) bool {
 		if isTemp(r, http.MethodPut) {
 			s.Put("c/b", v1Blob(t, key, []byte("newer")))
 		}
 		return false
-	}
+	})
 	if _, err := migrateOne(t, s, cse.MigrateOptions{Target: cse.ToV2}); !bloberror.HasCode(err, bloberror.ConditionNotMet) {
 		t.Errorf("%v, want ConditionNotMet", err)
 	}
-	s.Hook = nil
+	s.SetHook(nil)
 	readable(t, s, "b", []byte("newer"))
 }
 
@@ -124,10 +124,10 @@ func TestMigrateRefuses(t *testing.T) {
 	if _, err := cse.Migrate(t.Context(), nil, &cse.Options{}, &cse.MigrateOptions{Target: cse.ToServer}); !cse.HasCode(err, cse.InvalidOption) {
 		t.Errorf("no container: %v", err)
 	}
-	s.Hook = func(w http.ResponseWriter, r *http.Request) bool {
+	s.SetHook(func(w http.ResponseWriter, r *http.Request) bool {
 		w.WriteHeader(http.StatusForbidden)
 		return true
-	}
+	})
 	if _, err := cse.Migrate(t.Context(), c, &cse.Options{}, &cse.MigrateOptions{Target: cse.ToServer, Progress: func(cse.MigrateProgress) {}}); err == nil {
 		t.Error("a listing that is refused")
 	}
@@ -191,13 +191,13 @@ func TestSnapshotsThatCannotBeListed(t *testing.T) {
 	s := csetest.NewServer(t)
 	s.Put("c/b", csetest.Blob{Body: []byte("text")})
 	for _, refuse := range []string{"versions", "snapshots"} {
-		s.Hook = func(w http.ResponseWriter, r *http.Request) bool {
+		s.SetHook(func(w http.ResponseWriter, r *http.Request) bool {
 			if strings.Contains(r.URL.RawQuery, refuse) {
 				w.WriteHeader(http.StatusBadRequest)
 				return true
 			}
 			return false
-		}
+		})
 		report, err := migrateOne(t, s, cse.MigrateOptions{Target: cse.ToServer})
 		if err != nil || (report.HeldUnknown != "") != (refuse == "snapshots") {
 			t.Errorf("%s are refused: %q, %v", refuse, report.HeldUnknown, err)

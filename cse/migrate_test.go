@@ -11,7 +11,6 @@ import (
 	"os"
 	"os/exec"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
 
@@ -226,18 +225,19 @@ func TestMigrateKilled(t *testing.T) {
 // lets it end.
 func child(t *testing.T, s *csetest.Server, after int64) {
 	t.Helper()
-	cmd := exec.Command(os.Args[0], "-test.run=^TestMigrateChild$", "-test.v")
+	ctx, kill := context.WithCancel(t.Context()) // SIGKILL
+	defer kill()
+	cmd := exec.CommandContext(ctx, os.Args[0], "-test.run=^TestMigrateChild$", "-test.v")
 	cmd.Env = append(os.Environ(), "COFFER_CSE_CHILD="+s.URL)
 	var seen atomic.Int64
-	var once sync.Once
-	s.Hook = func(w http.ResponseWriter, r *http.Request) bool {
+	s.SetHook(func(w http.ResponseWriter, r *http.Request) bool {
 		if n := seen.Add(1); after > 0 && n >= after {
-			once.Do(func() { cmd.Process.Kill() })
+			kill()
 		}
 		return false
-	}
+	})
 	out, err := cmd.CombinedOutput()
-	s.Hook = nil
+	s.SetHook(nil)
 	if after == 0 && err != nil || after > 0 && !killed(err) {
 		t.Fatalf("the migration ended with %v after %d requests:\n%s", err, seen.Load(), out)
 	}

@@ -54,12 +54,12 @@ func TestRewrapIsConditional(t *testing.T) {
 	if _, err := c.UploadBuffer(t.Context(), nil, nil); err != nil {
 		t.Fatal(err)
 	}
-	s.Hook = func(w http.ResponseWriter, r *http.Request) bool {
+	s.SetHook(func(w http.ResponseWriter, r *http.Request) bool {
 		if r.URL.Query().Get("comp") == "metadata" {
 			s.Change("c/b", func(*csetest.Blob) {})
 		}
 		return false
-	}
+	})
 	if _, err := c.Rewrap(t.Context(), aesKey(t, "new"), nil); !bloberror.HasCode(err, bloberror.ConditionNotMet) {
 		t.Errorf("Rewrap of a blob that changed: %v", err)
 	}

@@ -311,12 +311,12 @@ func TestFalseAnswers(t *testing.T) {
 				}
 				var once sync.Once
 				gets := 0
-				s.Hook = func(w http.ResponseWriter, r *http.Request) bool {
+				s.SetHook(func(w http.ResponseWriter, r *http.Request) bool {
 					if gets++; gets == 2 {
 						once.Do(func() { tt.answer(s, w, r) })
 					}
 					return false
-				}
+				})
 				var err error
 				if stream {
 					_, err = readStream(t, c, nil)
@@ -444,14 +444,14 @@ func TestSourceThatFails(t *testing.T) {
 	if len(s.Names("c")) != 0 {
 		t.Error("a part of a source was committed")
 	}
-	s.Hook = func(w http.ResponseWriter, r *http.Request) bool {
+	s.SetHook(func(w http.ResponseWriter, r *http.Request) bool {
 		if r.Method == http.MethodPut {
 			w.Header().Set("x-ms-error-code", "AuthorizationFailure")
 			w.WriteHeader(http.StatusForbidden)
 			return true
 		}
 		return false
-	}
+	})
 	for _, size := range []int64{10, 50_000} {
 		if _, err := c.UploadBuffer(t.Context(), csetest.Pattern(size), &cse.UploadOptions{BlockSize: 1000}); !bloberror.HasCode(err, bloberror.AuthorizationFailure) {
 			t.Errorf("%d bytes, refused: %v", size, err)

@@ -19,6 +19,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -37,12 +38,14 @@ type Blob struct {
 	blocks   map[string][]byte
 }
 
+// Hook sees a request before the service does. true: it has answered.
+type Hook func(w http.ResponseWriter, r *http.Request) bool
+
 // Server is the service.
 type Server struct {
 	URL string // of the service; append a container
 
-	// Hook, if set, sees every request first. true: it has answered.
-	Hook func(w http.ResponseWriter, r *http.Request) bool
+	hook atomic.Pointer[Hook]
 
 	mu    sync.Mutex
 	blobs map[string]*Blob // by CONTAINER/BLOB, or CONTAINER/BLOB?SNAPSHOT
@@ -59,6 +62,9 @@ func NewServer(t testing.TB) *Server {
 	s.URL = h.URL
 	return s
 }
+
+// SetHook replaces the hook; nil takes it away.
+func (s *Server) SetHook(h Hook) { s.hook.Store(&h) }
 
 // Put stores a blob as it is.
 func (s *Server) Put(path string, b Blob) {
@@ -117,7 +123,7 @@ func (s *Server) store(path string, b *Blob) {
 
 // ServeHTTP answers a request.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if s.Hook != nil && s.Hook(w, r) {
+	if h := s.hook.Load(); h != nil && *h != nil && (*h)(w, r) {
 		return
 	}
 	body, err := io.ReadAll(r.Body)
