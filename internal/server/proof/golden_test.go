@@ -1,155 +1,162 @@
 package proof
 
 import (
-	"flag"
-	"fmt"
+	"archive/tar"
+	"compress/gzip"
+	"context"
+	"io"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 
-	"github.com/coffer-storage/coffer/internal/blob"
 	"github.com/coffer-storage/coffer/internal/keyprovider/localkey"
-	"github.com/coffer-storage/coffer/internal/keys"
+	"github.com/coffer-storage/coffer/internal/name"
+	"github.com/coffer-storage/coffer/internal/object"
 	"github.com/coffer-storage/coffer/internal/server/store"
 )
 
-var updateGolden = flag.Bool("golden", false, "make the golden store of the present format anew")
+// goldens are stores that earlier builds made, one for each format, with their keys.
+const goldens = "../testdata/golden/format-*.tar.gz"
 
-// goldens are the checked-in stores, one for each format that was ever released. They
-// lie beside their key files, as only a development store may.
-const goldens = "testdata/golden"
-
-// goldenBlobs are what each of them holds.
-var goldenBlobs = map[string]int{
-	"empty": 0, "small": 100, "dir/inline": 32_768, "dir/shared": 32_769, "dir/Ünïcode name": 10, "blocks": 120_000,
+// golden is one of them, taken apart.
+type golden struct {
+	t    *testing.T
+	disk *vfs.MemFS // synced
+	keys map[string][]byte
 }
 
-// goldenOptions opens the store that was copied to fs with its key files.
-func goldenOptions(fs vfs.FS, dir string) store.Options {
-	keyFile := filepath.Join(dir, "unseal.key")
-	o := newSecrets().options(fs)
-	o.Dev = true
-	o.Service = localkey.New(keyFile, localkey.Options{Dev: true})
-	o.Infra = localkey.New(localkey.InfraPath(keyFile), localkey.Options{Dev: true})
-	return o
-}
-
-// TestGoldenStores opens a store of every format and reads what it must hold; then the
-// store takes a write and rotates its keys, and is opened again.
-func TestGoldenStores(t *testing.T) {
-	t.Parallel()
-	if *updateGolden {
-		makeGolden(t, filepath.Join(goldens, "format-1"))
-	}
-	dirs, err := filepath.Glob(filepath.Join(goldens, "format-*"))
-	if err != nil || len(dirs) == 0 {
-		t.Fatalf("there is no golden store: %v", err)
-	}
-	for _, dir := range dirs {
-		t.Run(filepath.Base(dir), func(t *testing.T) {
-			// The key files are copied too: opening may write beside them.
-			keyDir := t.TempDir()
-			for _, n := range []string{"unseal.key", "unseal.infra.key"} {
-				b, err := os.ReadFile(filepath.Join(dir, n))
-				if err != nil {
-					t.Fatal(err)
-				}
-				if err := os.WriteFile(filepath.Join(keyDir, n), b, 0o600); err != nil {
-					t.Fatal(err)
-				}
-			}
-			fs := vfs.NewMem()
-			if _, err := vfs.Clone(vfs.Default, fs, filepath.Join(dir, "data"), dataDir); err != nil {
-				t.Fatal(err)
-			}
-			for round := range 2 {
-				o := goldenOptions(fs, keyDir)
-				o.NoCreate = true
-				st, err := store.Open(ctx, o)
-				if err != nil {
-					t.Fatal(err)
-				}
-				checkGolden(t, st)
-				if round == 0 {
-					if err := put(st, "new", []byte("bytes")); err != nil {
-						t.Error(err)
-					}
-					if err := rotateKEK(st, chain(t, st, keys.KEK)); err != nil {
-						t.Error(err)
-					}
-				}
-				if err := st.Close(); err != nil {
-					t.Error(err)
-				}
-			}
-		})
-	}
-}
-
-func checkGolden(t *testing.T, st *store.Store) {
+func openGolden(t *testing.T, file string) *golden {
 	t.Helper()
-	for name, n := range goldenBlobs {
-		data, m, err := get(st, name)
-		want := value{content(name, n), metaOf(name)}
-		if err != nil {
-			t.Errorf("%s: %v", name, err)
-			continue
-		}
-		got := value{data: data}
-		for _, p := range m {
-			got.meta = p.Value
-		}
-		if name == "blocks" {
-			want.meta = ""
-		}
-		if !got.equal(want) {
-			t.Errorf("%s = %v, want %v", name, got, want)
-		}
-	}
-}
-
-// makeGolden writes a store. It is a new one each time: keys and nonces are random.
-func makeGolden(t *testing.T, dir string) {
-	t.Helper()
-	if err := os.RemoveAll(dir); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	fs := vfs.NewMem()
-	st, err := store.Open(ctx, goldenOptions(fs, dir))
+	g := &golden{t: t, disk: vfs.NewCrashableMem(), keys: map[string][]byte{}}
+	f, err := os.Open(file)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := furnish(st); err != nil {
+	defer f.Close()
+	z, err := gzip.NewReader(f)
+	if err != nil {
 		t.Fatal(err)
 	}
-	for name, n := range goldenBlobs {
-		if name == "blocks" {
-			err = putBlocks(st, name, content(name, n), 50_000)
-		} else {
-			err = put(st, name, content(name, n), blob.MetaPair{Name: "Name", Value: metaOf(name)})
+	for r := tar.NewReader(z); ; {
+		h, err := r.Next()
+		if err == io.EOF {
+			break
 		}
 		if err != nil {
 			t.Fatal(err)
 		}
-		// Some of it lies in tables, the rest in logs.
-		if name == "small" {
-			if err := st.Meta.CompactAll(ctx); err != nil {
-				t.Fatal(err)
-			}
+		b, err := io.ReadAll(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if base, ok := strings.CutPrefix(h.Name, "keys/"); ok {
+			g.keys[base] = b
+			continue
+		}
+		if err := g.disk.MkdirAll(filepath.Dir(h.Name), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		writeAll(t, g.disk, h.Name, b)
+	}
+	// As after a stop long ago: all of it is durable.
+	g.disk = g.disk.CrashClone(wholeDisk())
+	return g
+}
+
+// open opens a disk of the golden store, with key files of its own.
+func (g *golden) open(fs vfs.FS) (*store.Store, error) {
+	dir := g.t.TempDir()
+	for base, b := range g.keys {
+		if err := os.WriteFile(filepath.Join(dir, base), b, 0o600); err != nil {
+			return nil, err
 		}
 	}
-	if err := st.Close(); err != nil {
-		t.Fatal(err)
+	keyFile := filepath.Join(dir, "unseal.key")
+	o := newSecrets().options(fs)
+	o.NoCreate = true
+	o.Service = localkey.New(keyFile, localkey.Options{})
+	o.Infra = localkey.New(localkey.InfraPath(keyFile), localkey.Options{})
+	return store.Open(context.Background(), o)
+}
+
+// contents reads all blobs.
+func (g *golden) contents(st *store.Store) map[string]value {
+	g.t.Helper()
+	all := map[string]value{}
+	list, err := namesIn(st, name.Container("box"))
+	if err != nil {
+		g.t.Fatal(err)
 	}
-	if _, err := vfs.Clone(fs, vfs.Default, dataDir, filepath.Join(dir, "data")); err != nil {
-		t.Fatal(err)
+	for _, n := range list {
+		v, err := look(st, "box/"+n)
+		if err != nil {
+			g.t.Errorf("%s: %v", n, err)
+		}
+		all[n] = v
+	}
+	return all
+}
+
+// whole checks that a store holds what the golden one does, all of it authentic.
+func (g *golden) whole(st *store.Store, want map[string]value) {
+	g.t.Helper()
+	now := g.contents(st)
+	for n, v := range want {
+		if !now[n].equal(v) {
+			g.t.Errorf("%s = %v, want %v", n, now[n], v)
+		}
+	}
+	rep, err := st.Objects.Verify(ctx, object.VerifyOptions{Damage: func(d object.Damage) { g.t.Errorf("damaged: %v", d) }})
+	if err != nil || rep.Contents == 0 {
+		g.t.Errorf("verify = %+v, %v", rep, err)
 	}
 }
 
-// metaOf is what the metadata of a golden blob says.
-func metaOf(name string) string { return fmt.Sprintf("%x", name) }
+// TestGoldenStoresSurvivePowerCuts opens a store of every format, which brings it up to
+// date, and cuts the power at every event of that, also once more at events of the
+// opening that follows. Each time the store opens and is whole.
+func TestGoldenStoresSurvivePowerCuts(t *testing.T) {
+	t.Parallel()
+	list, err := filepath.Glob(goldens)
+	if err != nil || len(list) == 0 {
+		t.Fatalf("there is no golden store: %v", err)
+	}
+	for _, file := range list {
+		t.Run(filepath.Base(file), func(t *testing.T) {
+			g := openGolden(t, file)
+			st, err := g.open(g.disk.CrashClone(wholeDisk()))
+			if err != nil {
+				t.Fatal(err)
+			}
+			want := g.contents(st)
+			if len(want) < 3 {
+				t.Errorf("the golden store has only %d blobs", len(want))
+			}
+			if err := st.Close(); err != nil {
+				t.Fatal(err)
+			}
+			// The directories of extents are made without a sync each: half way is enough.
+			made := g.disk.CrashClone(wholeDisk())
+			for i := 0; i < 256; i += 2 {
+				if err := made.MkdirAll(filepath.Join("data/extents/single", string("0123456789abcdef"[i/16])+string("0123456789abcdef"[i%16])), 0o700); err != nil {
+					t.Fatal(err)
+				}
+			}
+			n := openingCuts(t, func() (*vfs.MemFS, func(vfs.FS) (*store.Store, error)) {
+				return made, g.open
+			}, func(_ *testing.T, st *store.Store) {
+				g.whole(st, want)
+				if err := put(st, "new", []byte("bytes")); err != nil {
+					t.Error(err)
+				}
+			})
+			t.Logf("%d blobs, %d cuts while it was opened and closed", len(want), n)
+			if n < 20 {
+				t.Errorf("only %d cuts", n)
+			}
+		})
+	}
+}
