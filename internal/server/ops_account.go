@@ -28,6 +28,10 @@ func (s *Server) opAccountCreate(ctx context.Context, a AccountArgs, _ func(Prog
 		if given[i], err = base64.StdEncoding.DecodeString(k); err != nil {
 			return Account{}, fault.New("server.accountCreate", a.Name, fault.InvalidInput, errors.New("a key is base64"))
 		}
+		if base64.StdEncoding.EncodeToString(given[i]) == account.DefaultKey && s.exposed() {
+			return Account{}, withHint(fault.New("server.accountCreate", a.Name, fault.NotAllowed,
+				errors.New("this key is published: everybody has it")), "leave the keys out, and random ones are made")
+		}
 	}
 	create := s.store.Accounts.Create
 	if a.Double {

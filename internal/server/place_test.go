@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/coffer-storage/coffer/internal/account"
 	"github.com/coffer-storage/coffer/internal/fault"
 )
 
@@ -150,5 +151,27 @@ func TestProxyThatEndsTLS(t *testing.T) {
 			t.Errorf("trust %v, proto %q: %d %q", tt.trust, tt.proto, w.Code, w.Header().Get("x-ms-error-code"))
 		}
 		r.stop()
+	}
+}
+
+// A published key is refused where others than this machine can use it, whichever
+// account has it, at the start and later.
+func TestPublishedKeyStaysOnLoopback(t *testing.T) {
+	p := newPlace(t)
+	out := func(c *Config) { c.Host, c.AcceptDataLoss = "0.0.0.0", true }
+	args := AccountArgs{Name: "another", Keys: []string{account.DefaultKey}}
+	r := p.serve(t, out)
+	err := Call(t.Context(), p.config(), "account.create", args, new(Account), nil)
+	if err == nil || !strings.Contains(err.Error(), "published") || Hint(err) == "" {
+		t.Errorf("account create: %v, hint %q", err, Hint(err))
+	}
+	r.stop()
+	if err := Call(t.Context(), p.config(), "account.create", args, new(Account), nil); err != nil {
+		t.Fatal(err)
+	}
+	cfg := p.config()
+	out(&cfg)
+	if _, err := Open(t.Context(), cfg); !fault.Is(err, fault.NotAllowed) || !strings.Contains(Hint(err), "regenerate another 1") {
+		t.Errorf("Open = %v, hint %q", err, Hint(err))
 	}
 }

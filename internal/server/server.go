@@ -11,6 +11,7 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"fmt"
 	"io/fs"
 	"log/slog"
 	"net"
@@ -106,8 +107,8 @@ func (s *Server) openStore(ctx context.Context) error {
 	s.store, err = store.Open(ctx, store.Options{
 		Dir: s.cfg.Data, Dev: s.cfg.Dev, NoCreate: s.cfg.offline,
 		Service: s.keys.service, Infra: s.keys.infra, KeyStoreCopy: s.cfg.KeyStoreCopy,
-		AcceptRollback: s.cfg.AcceptRollback,
-		MemTable:       memTableSize, BlockCache: blockCacheSize,
+		AcceptRollback: s.cfg.AcceptRollback, AllowXTS: s.cfg.AllowXTS,
+		MemTable: memTableSize, BlockCache: blockCacheSize,
 		Now: s.now, Logger: s.log, Fatal: s.cfg.Fatal,
 		OnCorrupt: s.metrics.corrupt(s.log), Hooks: s.metrics.hooks(), OnAlarm: s.metrics.alarm(s.log),
 	})
@@ -174,7 +175,7 @@ func checkOurs(dir string) error {
 // loopback.
 func (s *Server) checkExposure(ctx context.Context) error {
 	const op = "server.Open"
-	if s.cfg.Dev || s.cfg.loopback() {
+	if !s.exposed() {
 		return nil
 	}
 	if !s.store.Ring.RecoveryProved() {
@@ -191,20 +192,27 @@ func (s *Server) checkExposure(ctx context.Context) error {
 	return s.checkDefaultKey(ctx)
 }
 
-// checkDefaultKey refuses the published key of the default account.
+// exposed reports whether others than this machine reach the server, and may not use a
+// published key.
+func (s *Server) exposed() bool { return !s.cfg.offline && !s.cfg.Dev && !s.cfg.loopback() }
+
+// checkDefaultKey refuses accounts that have the published key of the default account.
 func (s *Server) checkDefaultKey(ctx context.Context) error {
-	pair, err := s.store.Accounts.Keys(ctx, account.DefaultName)
-	if fault.Is(err, fault.AccountNotFound) {
-		return nil
-	}
+	infos, err := s.store.Accounts.List(ctx)
 	if err != nil {
 		return err
 	}
-	for _, k := range pair {
-		if k == account.DefaultKey {
-			return withHint(fault.New("server.Open", string(account.DefaultName), fault.NotAllowed,
-				errors.New("the default account has its published key, and the address is not loopback")),
-				"replace the key with: coffer account regenerate "+string(account.DefaultName)+" 1, or delete the account")
+	for _, info := range infos {
+		pair, err := s.store.Accounts.Keys(ctx, info.Name)
+		if err != nil {
+			return err
+		}
+		for i, k := range pair {
+			if k == account.DefaultKey {
+				return withHint(fault.New("server.Open", string(info.Name), fault.NotAllowed,
+					errors.New("this account has the published key of the emulator, and the address is not loopback")),
+					fmt.Sprintf("replace the key with: coffer account regenerate %s %d, or delete the account", info.Name, i+1))
+			}
 		}
 	}
 	return nil
