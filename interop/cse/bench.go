@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"os"
-	"runtime"
 	"slices"
 	"time"
 
@@ -69,7 +68,6 @@ func bench(ctx context.Context, file, name string, rounds int) error {
 	}
 	for range rounds {
 		for i := range runs {
-			runtime.GC()
 			start := time.Now()
 			if err := runs[i].do(); err != nil {
 				return err

@@ -85,6 +85,18 @@ part() {
 export -f java_sdk python_sdk venv
 export here cache scratch
 
+# migrated PREFIX: from 1.0 to 2.0 by command, all under the AES key.
+migrated() {
+	local said
+	said=$("$coffer" cse migrate "cse/$1" --key "$CSE_AES_KEY" --key-id aes1 --other-key "rsa1=$CSE_RSA_KEY")
+	if [[ $said == "12 migrated"*" 0 failed" ]]; then
+		printf 'ok\tmigrated %s\n' "$1" >>"$results"
+	else
+		printf 'fail\tmigrated %s: %s\n' "$1" "$said" >>"$results"
+	fi
+	say "$1: $said"
+}
+
 say "installing what is not there yet"
 if has python || has probe || has bench; then
 	for v in $python_sdks; do install_python_sdk "${v%%:*}" "${v##*:}"; done
@@ -123,6 +135,9 @@ if has python; then
 		part "python $b writes 1.0" bash -c 'python_sdk "$@"' - "$b" write "v1py$b" 1.0
 		part "go reads python $b, 1.0" "$scratch/cse" read "v1py$b"
 	done
+	migrated v1py12.12.0
+	part "go reads what was migrated" "$scratch/cse" read v1py12.12.0
+	part "python 12.31.1 reads what was migrated" bash -c 'python_sdk "$@"' - 12.31.1 read "v1py12.12.0/$d-1.0/aes1"
 	part "python 12.31.1 reads go, 2.1" bash -c 'python_sdk "$@"' - 12.31.1 read go21
 fi
 
@@ -131,6 +146,8 @@ if has java; then
 		if [ "$v" = 12.15.0 ]; then
 			part "java $v writes 1.0" bash -c 'java_sdk "$@"' - "$v" write "v1java$v" 1.0 $d
 			part "go reads java $v, 1.0" "$scratch/cse" read "v1java$v"
+			migrated "v1java$v"
+			part "java 12.32.1 reads what was migrated" bash -c 'java_sdk "$@"' - 12.32.1 read "v1java$v/$d-1.0/aes1"
 			continue
 		fi
 		part "java $v writes 2.0" bash -c 'java_sdk "$@"' - "$v" write "java$v" 2.0 $d
