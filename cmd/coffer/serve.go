@@ -28,6 +28,7 @@ type serveCmd struct {
 	KeystoreCopy   string   `help:"Keep a further copy of the key store in this directory, best on another disk." name:"keystore-copy" env:"COFFER_KEYSTORE_COPY" placeholder:"DIR"`
 	AcceptDataLoss bool     `help:"Serve other addresses than loopback without a proved recovery kit."`
 	AcceptRollback bool     `help:"Open a store that is older than it says itself."`
+	AllowXTS       bool     `name:"allow-xts" help:"In FIPS mode: open what a build without it sealed by AES-256-XTS (second layer)."`
 	MemoryLimit    int64    `help:"Soft limit of the Go heap, MiB; 0 sets none." default:"96" env:"COFFER_MEMORY_LIMIT" placeholder:"MIB"`
 	Log            string   `help:"Format of the log on stderr: text, json or off." enum:"text,json,off" default:"text" env:"COFFER_LOG"`
 	LogLevel       string   `help:"Lowest level that is logged: debug, info, warn or error." enum:"debug,info,warn,error" default:"info" env:"COFFER_LOG_LEVEL"`
@@ -59,7 +60,7 @@ func (c *serveCmd) config(a *app) (server.Config, error) {
 		Version: versionText(), UnsealKey: c.UnsealKey, InfraKey: c.InfraKey, Dev: c.Dev,
 		Host: c.Host, BlobPort: c.BlobPort, ManagementPort: c.ManagementPort, Domains: c.Domain,
 		CertFile: c.Cert, KeyFile: c.Key, AllowHTTP: c.AllowHTTP, TrustProxy: c.TrustProxy,
-		AcceptDataLoss: c.AcceptDataLoss, AcceptRollback: c.AcceptRollback, ReadyFile: c.ReadyFile,
+		AcceptDataLoss: c.AcceptDataLoss, AcceptRollback: c.AcceptRollback, AllowXTS: c.AllowXTS, ReadyFile: c.ReadyFile,
 		MemoryLimit: c.MemoryLimit << 20, Logger: c.logger(a),
 	}
 	if c.KeystoreCopy != "" {

@@ -45,6 +45,7 @@ type Config struct {
 	KeyStoreCopy   string   // another directory that keeps a copy of the key store; "" is none
 	AcceptDataLoss bool     // serve other addresses without a proved recovery kit
 	AcceptRollback bool     // open a store whose HEAD or log is missing or older
+	AllowXTS       bool     // in FIPS mode: open double extents that are sealed by AES-256-XTS
 	ReadyFile      string   // written when everything listens; "" writes none
 
 	MemoryLimit int64 // soft limit of the Go heap in bytes; 0 is DefaultMemoryLimit, negative sets none

@@ -190,7 +190,11 @@ func checkSwap(_ *Server, _ context.Context) []Advice {
 	return one("ok", check, "off, in memory, or encrypted", "")
 }
 
-func checkModule(_ *Server, _ context.Context) []Advice {
+func checkModule(s *Server, _ context.Context) []Advice {
+	if fips140.Enabled() && s.cfg.AllowXTS {
+		return one("warning", "FIPS 140-3", "mode on, module "+fips140.Version()+", and AES-256-XTS of another build may be opened (--allow-xts)",
+			"serve without --allow-xts when nothing is left under it: coffer inspect names the suite")
+	}
 	if fips140.Enabled() {
 		return one("ok", "FIPS 140-3", "mode on, module "+fips140.Version()+"; outside of it: MD5 and CRC checksums", "")
 	}
