@@ -94,7 +94,7 @@ func overwrite(t testing.TB, fs *vfs.MemFS, path string, b []byte) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := f.Write(b); err != nil {
+	if _, err := f.Write(bytes.Clone(b)); err != nil { // under -race it is overwritten
 		t.Fatal(err)
 	}
 	if err := f.Close(); err != nil {
@@ -227,7 +227,7 @@ func TestOfflineAttacks(t *testing.T) {
 	if found, err := h.trail(h.copy(t)); found || err != nil {
 		t.Fatalf("the untouched trail: %v, %v", found, err)
 	}
-	list := h.attacks(t, sized(20, 1, 1))
+	list := h.attacks(t, sized(30, 1, 1))
 	var mu sync.Mutex
 	table := map[string]*[4]int{} // by kind: refused, reported, found by audit verify, without effect
 	parallel(list, func(a attack) {
@@ -267,7 +267,7 @@ func TestOfflineAttacks(t *testing.T) {
 		t.Logf("C3: %-22s refused %4d, reported %4d, found by audit verify %4d, allowed without effect %4d", kind, row[0], row[1], row[2], row[3])
 	}
 	t.Logf("C3: %d attacks, 0 wrong bytes", len(list))
-	if want := sized(30, 600, 600); len(list) < want {
+	if want := sized(20, 600, 600); len(list) < want {
 		t.Errorf("only %d attacks, want %d", len(list), want)
 	}
 }

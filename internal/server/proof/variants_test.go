@@ -220,7 +220,7 @@ func TestHeaderBytes(t *testing.T) {
 	list := subjects(t, 1)
 	parallel(list, func(s subject) {
 		var c tally
-		every := 1
+		every := sized(8, 1, 1)
 		if s.slow {
 			every = sized(61, 11, 1)
 		}
