@@ -92,16 +92,16 @@ func (h *Headers) check(op, what string) error {
 	if h.ContentMD5 != nil && len(h.ContentMD5) != 16 {
 		return fault.New(op, what, fault.InvalidMD5, nil)
 	}
-	for header, v := range map[string]string{
-		"x-ms-blob-cache-control":       h.CacheControl,
-		"x-ms-blob-content-type":        h.ContentType,
-		"x-ms-blob-content-encoding":    h.ContentEncoding,
-		"x-ms-blob-content-language":    h.ContentLanguage,
-		"x-ms-blob-content-disposition": h.ContentDisposition,
+	for _, f := range [...]struct{ header, value string }{
+		{"x-ms-blob-cache-control", h.CacheControl},
+		{"x-ms-blob-content-type", h.ContentType},
+		{"x-ms-blob-content-encoding", h.ContentEncoding},
+		{"x-ms-blob-content-language", h.ContentLanguage},
+		{"x-ms-blob-content-disposition", h.ContentDisposition},
 	} {
-		if !fieldValue(v) {
+		if !fieldValue(f.value) {
 			return fault.New(op, what, fault.InvalidHeaderValue, nil,
-				fault.Detail{Name: "HeaderName", Value: header})
+				fault.Detail{Name: "HeaderName", Value: f.header})
 		}
 	}
 	if h.ContentType == "" {
