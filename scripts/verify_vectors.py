@@ -270,6 +270,19 @@ def run_wrap(c):
     equal(open_seal(c["kek"], c["keyref"], c["aad"], c["wrap"]), c["key"])
 
 
+def run_cpk(c):
+    w = c["wrap"]
+    if len(w) != 190:
+        refuse("format")
+    salt, owner, dek = w[:32], c["owner"], c["dek"]
+    if not same(hkdf(c["customer"], salt, enc(b"coffer/cpk/verify/v1", owner, dek), 32), w[32:64]):
+        refuse("mismatch")
+    ckek = hkdf(c["customer"], salt, enc(b"coffer/cpk/kek/v1", owner, dek), 32)
+    protector = bytes([5]) + bytes(16)
+    aad = enc(b"coffer/wrap/dek/v1", uint(1), owner, protector, bytes(16), uint(0), dek)
+    equal(open_seal(ckek, bytes(16), aad, w[64:]), c["key"])
+
+
 def run_kcv(c):
     text = enc(b"coffer/kcv/v1", c["chain"], uint(int(c.text("version"))))
     if not same(hmac.digest(c["key"], text, "sha256")[:16], c["kcv"]):
@@ -591,6 +604,7 @@ RUN = {
     "HKDF": run_hkdf,
     "SEAL-1": run_seal,
     "WRAP-1": run_wrap,
+    "CPK": run_cpk,
     "KCV": run_kcv,
     "VALUE-1": run_value,
     "INFRA-1": run_infra,
