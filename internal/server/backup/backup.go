@@ -107,7 +107,7 @@ func emptyDir(op, dir, other string) error {
 	if rel, err := filepath.Rel(other, dir); err == nil && rel != ".." && !strings.HasPrefix(rel, ".."+string(filepath.Separator)) {
 		return fault.New(op, dir, fault.NotAllowed, fmt.Errorf("it lies inside %s and would be lost with it", other))
 	}
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+	if err := mkdirSynced(dir); err != nil {
 		return err
 	}
 	names, err := os.ReadDir(dir)
@@ -115,6 +115,24 @@ func emptyDir(op, dir, other string) error {
 		err = fault.New(op, dir, fault.Exists, errors.New("the directory is not empty"))
 	}
 	return err
+}
+
+// mkdirSynced makes dir, and makes durable that its parents name it: a set, or a restored
+// store, that was reported as done is there after a power cut.
+func mkdirSynced(dir string) error {
+	if _, err := os.Stat(dir); err == nil {
+		return nil
+	}
+	parent := filepath.Dir(dir)
+	if parent != dir {
+		if err := mkdirSynced(parent); err != nil {
+			return err
+		}
+	}
+	if err := os.Mkdir(dir, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	return sealedfs.SyncDir(vfs.Default, parent)
 }
 
 // creator makes one set.
