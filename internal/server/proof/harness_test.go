@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
-	"encoding/base64"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -119,22 +118,6 @@ func put(st *store.Store, name string, data []byte, m ...blob.MetaPair) error {
 	return err
 }
 
-// putBlocks stores a blob as blocks of the given size and a list of them.
-func putBlocks(st *store.Store, name string, data []byte, size int) error {
-	var list []blob.BlockListEntry
-	for block := range slices.Chunk(data, size) {
-		id := base64.StdEncoding.EncodeToString(fmt.Appendf(nil, "block-%06d", len(list)))
-		if _, err := st.Blobs.PutBlock(ctx, owner, ref(name), blob.BlockOptions{
-			ID: id, Length: int64(len(block)), Body: bytes.NewReader(block),
-		}); err != nil {
-			return err
-		}
-		list = append(list, blob.BlockListEntry{ID: id})
-	}
-	_, err := st.Blobs.PutBlockList(ctx, owner, ref(name), blob.ListOptions{Entries: list})
-	return err
-}
-
 // get reads content and metadata of a blob. A missing blob is (nil, nil, nil).
 func get(st *store.Store, name string) (data []byte, m blob.Metadata, err error) {
 	d, err := st.Blobs.Open(ctx, owner, ref(name), blob.ReadOptions{})
@@ -154,9 +137,6 @@ func get(st *store.Store, name string) (data []byte, m blob.Metadata, err error)
 	}
 	return b.Bytes(), d.Metadata, nil
 }
-
-// names lists all blobs of the container.
-func names(st *store.Store) ([]string, error) { return namesIn(st, box) }
 
 func namesIn(st *store.Store, c name.Container) (list []string, err error) {
 	var o blob.ListBlobsOptions
