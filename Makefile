@@ -15,6 +15,7 @@ build: ## the released binary: no cgo
 
 test: ## every test, under 10 minutes on 2 cores
 	$(GO) test -timeout 10m ./...
+	$(GO) -C $(PEBBLE) test -timeout 10m ./...
 
 check: format vet staticcheck tidy cross race ## what CI demands of a commit
 
@@ -64,10 +65,17 @@ bench:
 # The long run: full sizes, no result from the cache, in parts of at most half an hour:
 # `make long PART=crypto`. Each prints figures, seeds and the date; docs/reliability.md
 # keeps the latest.
-PARTS  ?= crypto store packages
+PARTS  ?= crypto crash faults kill backup model pebble store packages
+# Pebble's own random tests through the sealed file system: a module of its own.
+PEBBLE := internal/meta/metamorphic
 LONG   := COFFER_LONG=1 $(GO) test -count=1 -timeout 30m -v
 # Tests of the whole store that are about cryptography at rest; part store has the others.
 CRYPTO := Variants|HeaderBytes|Nonces|Repeats|Swap|OfflineAttacks|CutTail|NoPlaintext|SearchFinds|Cores|NoFallback|Plain|NoSwitch
+CRASH  := PowerCut
+FAULTS := EveryFailure|RandomDamage
+KILL   := SurvivesKill|Pauses|FullDisk
+BACKUP := BackupsUnderLoad
+MODEL  := Histories
 FIGURE := grep -vE '^=== |^[{]'
 
 long: ## every part, or one: PART=crypto
@@ -76,11 +84,29 @@ long: ## every part, or one: PART=crypto
 long-crypto:
 	@date -u; $(LONG) ./internal/server/proof -run '$(CRYPTO)' > long-crypto.log 2>&1; s=$$?; $(FIGURE) long-crypto.log; exit $$s
 
+long-crash:
+	@date -u; $(LONG) ./internal/server/proof -run '$(CRASH)' > long-crash.log 2>&1; s=$$?; $(FIGURE) long-crash.log; exit $$s
+
+long-faults:
+	@date -u; $(LONG) ./internal/server/proof -run '$(FAULTS)' > long-faults.log 2>&1; s=$$?; $(FIGURE) long-faults.log; exit $$s
+
+long-kill:
+	@date -u; $(LONG) ./internal/server/proof -run '$(KILL)' > long-kill.log 2>&1; s=$$?; $(FIGURE) long-kill.log; exit $$s
+
+long-backup:
+	@date -u; $(LONG) ./internal/server/proof -run '$(BACKUP)' > long-backup.log 2>&1; s=$$?; $(FIGURE) long-backup.log; exit $$s
+
+long-model:
+	@date -u; $(LONG) ./internal/blob -run '$(MODEL)' > long-model.log 2>&1; s=$$?; $(FIGURE) long-model.log; exit $$s
+
+long-pebble:
+	@date -u; cd $(PEBBLE) && $(LONG) . > $(CURDIR)/long-pebble.log 2>&1; s=$$?; $(FIGURE) $(CURDIR)/long-pebble.log | grep -v '^        ---'; exit $$s
+
 long-store:
-	@date -u; $(LONG) ./internal/server/proof -skip '$(CRYPTO)' > long-store.log 2>&1; s=$$?; $(FIGURE) long-store.log; exit $$s
+	@date -u; $(LONG) ./internal/server/proof -skip '$(CRYPTO)|$(CRASH)|$(FAULTS)|$(KILL)|$(BACKUP)' > long-store.log 2>&1; s=$$?; $(FIGURE) long-store.log; exit $$s
 
 long-packages:
-	@date -u; $(LONG) $$($(GO) list ./... | grep -v /server/proof$$) > long-packages.log 2>&1; s=$$?; $(FIGURE) long-packages.log; exit $$s
+	@date -u; $(LONG) $$($(GO) list ./... | grep -v /server/proof$$) -skip '$(MODEL)' > long-packages.log 2>&1; s=$$?; $(FIGURE) long-packages.log; exit $$s
 
 FUZZTIME ?= 30s
 fuzz: ## every fuzz target in turn

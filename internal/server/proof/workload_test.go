@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"github.com/coffer-storage/coffer/internal/blob"
+	"github.com/coffer-storage/coffer/internal/fault"
 	"github.com/coffer-storage/coffer/internal/keys"
 	"github.com/coffer-storage/coffer/internal/object"
 	"github.com/coffer-storage/coffer/internal/server/store"
@@ -254,6 +255,9 @@ func (w *load) rotate(which int) error {
 	}
 	if err == nil {
 		_, err = w.st.Objects.Sweep(ctx, v.Protector, object.SweepOptions{Rate: 1_000_000})
+	}
+	if fault.Is(err, fault.Busy) { // another worker sweeps
+		return nil
 	}
 	return err
 }
