@@ -144,6 +144,7 @@ func TestRulesFire(t *testing.T) {
 		{"internal/blob", "x.go", `func f(k key) { k.Use(nil) }`, "Use"},
 		{"internal/blob", "x.go", `func f(k key) any { return k.Use }`, "Use"},
 		{"internal/crypt/x", "x.go", `func f(k key) { k.Use(nil) }`, ""},
+		{"internal/blob", "x.go", `import "` + module + `internal/object"` + "\n" + `var _ object.Use`, ""},
 		{"internal/crypt/x", "x.go", `import "crypto/cipher"` + "\n" + `var _, _ = cipher.NewGCM(nil)`, "NewGCM"},
 		{"internal/crypt/x", "x.go", `import c "crypto/cipher"` + "\n" + `var _, _ = c.NewGCMWithNonceSize(nil, 8)`, "NewGCM"},
 		{"internal/crypt/x", "x.go", `import "crypto/cipher"` + "\n" + `var _, _ = cipher.NewGCMWithRandomNonce(nil)`, ""},
@@ -256,8 +257,8 @@ func layer(dir string) (int, string) {
 	return -1, group
 }
 
-// checkCalls looks at selectors. Use has no other meaning in this module, so a name is
-// enough and no types are needed.
+// checkCalls looks at selectors. No other method of this module is called Use, so a name
+// is enough and no types are needed.
 func checkCalls(f source, report func(string, ...any)) {
 	ciphers := importName(f.ast, "crypto/cipher")
 	ast.Inspect(f.ast, func(n ast.Node) bool {
@@ -265,13 +266,15 @@ func checkCalls(f source, report func(string, ...any)) {
 		if !ok {
 			return true
 		}
-		if sel.Sel.Name == "Use" && !slices.ContainsFunc(mayUse, func(p string) bool { return match(p, f.dir) }) {
+		x, _ := sel.X.(*ast.Ident)
+		ofPackage := x != nil && imports(f.ast, x.Name) // a name in a package is no method
+		if sel.Sel.Name == "Use" && !ofPackage && !slices.ContainsFunc(mayUse, func(p string) bool { return match(p, f.dir) }) {
 			report("calls Use of a key: only the crypt packages may")
 		}
 		if slices.ContainsFunc(mayChooseNonces, func(p string) bool { return match(p, f.dir) }) {
 			return true
 		}
-		if x, ok := sel.X.(*ast.Ident); ok && ciphers != "" && x.Name == ciphers &&
+		if x != nil && ciphers != "" && x.Name == ciphers &&
 			strings.HasPrefix(sel.Sel.Name, "NewGCM") && sel.Sel.Name != "NewGCMWithRandomNonce" {
 			report("uses cipher.%s: nonces are drawn inside, by NewGCMWithRandomNonce", sel.Sel.Name)
 		}
