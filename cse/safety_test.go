@@ -262,6 +262,36 @@ func TestSwappedRegions(t *testing.T) {
 	}
 }
 
+// An empty region at the end, as Java leaves one, is checked although no range touches it.
+func TestEmptyLastRegion(t *testing.T) {
+	s := csetest.NewServer(t)
+	key := aesKey(t, "key1")
+	for _, size := range []int64{0, 16, 32} {
+		b := v2Blob(t, key, nil)
+		b.Metadata["encryptiondata"] = strings.Replace(b.Metadata["encryptiondata"], "4194304", "16", 1)
+		cek := bytes.Repeat([]byte{9}, 32)
+		b.Body = csetest.SealRegions(cek, csetest.Pattern(size), 16, csetest.JavaNonce)
+		good := csetest.SealEmpty(cek, csetest.JavaNonce(uint64(size/16)))
+		late := csetest.SealEmpty(cek, csetest.JavaNonce(uint64(size/16)+1))
+		flipped := bytes.Clone(good)
+		flipped[27] ^= 1
+		c := blobClient(t, s, "c/b", cse.Options{Key: key})
+		full := b.Body
+		for name, last := range map[string][]byte{"": good, "a bit": flipped, "of another index": late} {
+			b.Body = append(bytes.Clone(full), last...)
+			s.Put("c/b", b)
+			got, err := readStream(t, c, nil)
+			if name == "" && (err != nil || !bytes.Equal(got, csetest.Pattern(size))) || name != "" && !cse.HasCode(err, cse.AuthenticationFailed) {
+				t.Errorf("%d bytes, %q: %d, %v", size, name, len(got), err)
+			}
+			n, err := c.DownloadBuffer(t.Context(), make([]byte, 100), nil)
+			if name == "" && (err != nil || n != size) || name != "" && !cse.HasCode(err, cse.AuthenticationFailed) {
+				t.Errorf("%d bytes, %q: %d, %v", size, name, n, err)
+			}
+		}
+	}
+}
+
 // A service that answers with other bytes than it was asked for, or changes a blob while
 // it is read, is found out.
 func TestFalseAnswers(t *testing.T) {

@@ -49,6 +49,19 @@ func SealRegions(cek, text []byte, region int, nonce func(uint64) []byte) []byte
 	return out
 }
 
+// SealEmpty is a region without data.
+func SealEmpty(cek, nonce []byte) []byte {
+	block, err := aes.NewCipher(cek)
+	if err != nil {
+		panic(err)
+	}
+	aead, err := cipher.NewGCM(block)
+	if err != nil {
+		panic(err)
+	}
+	return aead.Seal(append([]byte(nil), nonce...), nonce, nil, nil)
+}
+
 // DataV2 is metadata of version 2.x, as Python writes it.
 func DataV2(protocol string, region int64, keyID, algorithm string, wrapped []byte) string {
 	return fmt.Sprintf(`{"WrappedContentKey": {"KeyId": %q, "EncryptedKey": %q, "Algorithm": %q}, `+
