@@ -34,7 +34,7 @@ func (s *Service) Uses(ctx context.Context, a account.Info, match func(object.DE
 	if err != nil {
 		return edge("blob.Uses", string(a.Name), err)
 	}
-	err = s.store.Uses(ctx, a.ID, match, func(u object.Use) error {
+	err = s.store.Uses(ctx, a.ID, match, func(u object.Holding) error {
 		if len(u.Key) < 32 {
 			return errRow
 		}

@@ -9,8 +9,8 @@ import (
 	"github.com/coffer-storage/coffer/internal/meta"
 )
 
-// Use is a content that a key protects: it has a data key wrapped under it.
-type Use struct {
+// Holding is a content that a key protects: it has a data key wrapped under it.
+type Holding struct {
 	Table  Table
 	Key    []byte // of the row
 	Length int64
@@ -19,7 +19,7 @@ type Use struct {
 
 // Uses calls f for every row of an owner that has a data key which match picks, in one
 // snapshot. It fails when a row does not open: then the list is not complete.
-func (s *Store) Uses(ctx context.Context, owner keys.ID, match func(DEKEntry) bool, f func(Use) error) error {
+func (s *Store) Uses(ctx context.Context, owner keys.ID, match func(DEKEntry) bool, f func(Holding) error) error {
 	return classify("object.Uses", s.View(ctx, func(tx *Tx) error {
 		for _, t := range Tables() {
 			if !t.Wraps || t.Owned == (owner == s.id) {
@@ -30,7 +30,7 @@ func (s *Store) Uses(ctx context.Context, owner keys.ID, match func(DEKEntry) bo
 				lo, hi = owner[:], prefixEnd(owner[:])
 			}
 			err := tx.Scan(t, owner, lo, hi, false, func(key []byte, r *Row) (bool, error) {
-				u := Use{Table: t, Key: key, Length: r.Length()}
+				u := Holding{Table: t, Key: key, Length: r.Length()}
 				for _, e := range r.DEKs {
 					if match(e) {
 						u.Wraps = append(u.Wraps, e)
