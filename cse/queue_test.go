@@ -182,6 +182,14 @@ func TestMessages(t *testing.T) {
 			t.Errorf("%s: %q, %v", name, got, err)
 		}
 	}
+	// A key that does not unwrap is replaced by a random one, under which one padding in
+	// 256 is right: it must not open by that.
+	foreign := envelope(v1.Body, strings.Replace(data, wrappedOf(&v1), encode64(make([]byte, 40)), 1))
+	for range 3000 {
+		if got, err := cse.DecryptMessage(t.Context(), foreign, opt); err == nil {
+			t.Fatalf("a key that does not unwrap: %q", got)
+		}
+	}
 	q, c := queueClient(t, nil)
 	q.texts = []string{"plain"}
 	if m, err := c.PeekMessages(t.Context(), nil); err != nil || !cse.HasCode(m[0].Err, cse.NotEncrypted) {
