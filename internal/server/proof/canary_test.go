@@ -238,7 +238,7 @@ func search(t *testing.T, dir string, p *planted, when string) {
 				t.Errorf("%s: %s holds a canary %d times (%s)", when, path, n, form)
 			}
 		}
-		for _, c := range p.all()[:30] {
+		for _, c := range p.all()[:min(30, len(p.all()))] {
 			for form, needle := range encodings(c) {
 				if bytes.Contains(data, needle) {
 					t.Errorf("%s: %s holds %q (%s)", when, path, c, form)
@@ -254,7 +254,7 @@ func search(t *testing.T, dir string, p *planted, when string) {
 		t.Fatal(err)
 	}
 	t.Logf("%s: searched %d bytes for %d canaries", when, total, len(p.all()))
-	if total < 1<<20 {
+	if total < 1<<19 {
 		t.Errorf("%s: only %d bytes searched", when, total)
 	}
 }
