@@ -122,11 +122,8 @@ var onlyMutations = flag.String("mutations", "", "expression; only mutations who
 
 // TestMutations is slow: it builds and runs the tests once for each.
 func TestMutations(t *testing.T) {
-	if !long() {
-		t.Skip("a long part: COFFER_LONG=1")
-	}
-	if os.Getenv("COFFER_CSE_MUTANT") != "" {
-		t.Skip("inside of itself")
+	if !long() || os.Getenv("COFFER_CSE_MUTANT") != "" {
+		t.Skip("a long part: COFFER_LONG=1, and not inside of itself")
 	}
 	dir := t.TempDir()
 	ran, survived := 0, 0

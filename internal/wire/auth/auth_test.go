@@ -134,15 +134,15 @@ func TestSharedKey(t *testing.T) {
 	a := newAuthenticator(nil)
 	for _, tt := range sharedKeyRequests {
 		for _, scheme := range []access.Kind{access.SharedKey, access.SharedKeyLite} {
+			if scheme == access.SharedKeyLite && strings.Contains(tt.name, "comp twice") {
+				continue // what that means to SharedKeyLite is nowhere said
+			}
 			for who, c := range map[string]authtest.Credential{"first key": first, "second key": second, "foreign key": foreign} {
 				t.Run(tt.name+"/"+scheme.String()+"/"+who, func(t *testing.T) {
 					r := request(t, tt.text)
 					if scheme == access.SharedKey {
 						c.Sign(r, rawPath(r), now)
 					} else {
-						if strings.Contains(tt.name, "comp twice") {
-							t.Skip("what comp twice means to SharedKeyLite is nowhere said")
-						}
 						c.SignLite(r, rawPath(r), now)
 					}
 					caller, err := a.Authenticate(wired(t, r), http.Header{})
