@@ -116,8 +116,7 @@ func (g *golden) whole(st *store.Store, want map[string]value) {
 }
 
 // TestGoldenStoresSurvivePowerCuts opens a store of every format, which brings it up to
-// date, and cuts the power at every event of that, also once more at events of the
-// opening that follows. Each time the store opens and is whole.
+// date, and cuts the power at every event of that. Each time the store opens and is whole.
 func TestGoldenStoresSurvivePowerCuts(t *testing.T) {
 	t.Parallel()
 	list, err := filepath.Glob(goldens)
