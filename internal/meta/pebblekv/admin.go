@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 
 	"github.com/cockroachdb/pebble/v2"
 
@@ -63,7 +64,16 @@ func (s *Store) Checkpoint(dir string) error {
 	if s.Latched() != nil {
 		return meta.ErrFailed
 	}
-	return s.db.Checkpoint(dir, pebble.WithFlushedWAL())
+	// The marker of the copy panics when its directory does not sync. No lock is held
+	// then, and what failed is the copy, not the store: the backup fails alone.
+	var broken error
+	err := s.guardWith(func(cause error) { broken = cause }, func() error {
+		return s.db.Checkpoint(dir, pebble.WithFlushedWAL())
+	})
+	if broken != nil {
+		return fmt.Errorf("pebblekv: the copy in %s did not reach the disk: %w", dir, broken)
+	}
+	return errors.Join(err, s.fs.TakeCloseErrors(dir))
 }
 
 // CompactAll rewrites every table, under the Active VFSK: after shredding, so that
@@ -76,10 +86,41 @@ func (s *Store) CompactAll(ctx context.Context) error {
 	if err := s.touchTables(ctx); err != nil {
 		return err
 	}
-	if err := s.guard(s.db.Flush); err != nil {
-		return err
+	// Both wait for work that the engine tries for ever on a full or broken disk.
+	return s.unlessStuck(ctx, func(ctx context.Context) error {
+		flushed, err := s.db.AsyncFlush()
+		if err != nil {
+			return err
+		}
+		select {
+		case <-flushed:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+		return s.db.Compact(ctx, []byte{}, endOfKeys, false)
+	})
+}
+
+// unlessStuck is unlessFailing that also ends when background work fails.
+func (s *Store) unlessStuck(ctx context.Context, f func(context.Context) error) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	select {
+	case <-s.stuck: // an older failure
+	default:
 	}
-	return s.db.Compact(ctx, []byte{}, endOfKeys, false)
+	go func() {
+		select {
+		case err := <-s.stuck:
+			cancel(fmt.Errorf("pebblekv: tables cannot be written: %w", err))
+		case <-ctx.Done():
+		}
+	}()
+	err := s.unlessFailing(func() error { return f(ctx) })
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	return err
 }
 
 // touchTables writes a tombstone into the range of every table, for a compaction leaves

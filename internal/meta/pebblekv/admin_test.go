@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -240,4 +241,61 @@ func TestHooks(t *testing.T) {
 	if st.Commits != 3 || st.Conflicts != 1 || st.Syncs == 0 || st.WALFiles == 0 {
 		t.Errorf("Stats = %+v", st)
 	}
+}
+
+// TestCheckpointOnABadDisk: whatever fails where the copy goes fails the copy, and the
+// store goes on. The engine panics when the marker of the copy does not sync.
+func TestCheckpointOnABadDisk(t *testing.T) {
+	for n, done := 0, false; !done; n++ {
+		mem := vfs.NewCrashableMem()
+		var armed atomic.Bool
+		var count atomic.Int64
+		fs := &hookFS{FS: mem, fail: func(op, path string) error {
+			if op == "sync" && armed.Load() && strings.HasPrefix(path, "copy") && int(count.Add(1))-1 == n {
+				return errors.New("input/output error")
+			}
+			return nil
+		}}
+		s := create(t, fs, nil)
+		put(t, s, 1, "a")
+		must(t, mem.MkdirAll("copy", 0o700))
+		armed.Store(true)
+		err := s.Checkpoint("copy/lsm")
+		armed.Store(false)
+		if done = int(count.Load()) <= n; done {
+			must(t, err)
+			if n < 3 {
+				t.Errorf("a checkpoint syncs only %d times", n)
+			}
+		} else if err == nil {
+			t.Errorf("sync %d failed and Checkpoint said nothing", n)
+		}
+		if err := s.Latched(); err != nil {
+			t.Fatalf("sync %d: the store ended for the sake of a copy: %v", n, err)
+		}
+		put(t, s, 2, "a")
+		must(t, s.Close())
+	}
+}
+
+// TestCompactAllOnABadDisk: the engine tries for ever to write a table; who asked for it
+// hears of it.
+func TestCompactAllOnABadDisk(t *testing.T) {
+	var broken atomic.Bool
+	fs := &hookFS{FS: vfs.NewCrashableMem(), fail: func(op, path string) error {
+		if broken.Load() && op == "write" && strings.Contains(path, ".sst") {
+			return syscall.ENOSPC
+		}
+		return nil
+	}}
+	s := create(t, fs, nil)
+	put(t, s, 1, "a")
+	broken.Store(true)
+	if err := s.CompactAll(t.Context()); !errors.Is(err, syscall.ENOSPC) || s.Latched() != nil {
+		t.Errorf("CompactAll = %v, latched %v", err, s.Latched())
+	}
+	put(t, s, 2, "a")
+	broken.Store(false)
+	must(t, s.CompactAll(t.Context()))
+	must(t, s.Close())
 }

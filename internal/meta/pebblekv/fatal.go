@@ -53,7 +53,10 @@ func (s *Store) fatal(cause error) {
 
 // guard runs f, which calls into the engine. A panic in it is an error of Open, or
 // latches the store.
-func (s *Store) guard(f func() error) (err error) {
+func (s *Store) guard(f func() error) error { return s.guardWith(s.latch, f) }
+
+// guardWith is guard for calls after whose panic something else than latch is due.
+func (s *Store) guardWith(panicked func(cause error), f func() error) (err error) {
 	defer func() {
 		var cause error
 		switch r := recover().(type) {
@@ -70,7 +73,7 @@ func (s *Store) guard(f func() error) (err error) {
 			err = fmt.Errorf("pebblekv: the engine does not open: %w", cause)
 			return
 		}
-		s.latch(cause)
+		panicked(cause)
 		err = fmt.Errorf("%w: %w", meta.ErrFailed, cause)
 	}()
 	return f()
@@ -89,8 +92,8 @@ func (s *Store) unlessFailing(f func() error) error {
 	}
 }
 
-// guardName is how guard looks in a stack.
-const guardName = "pebblekv.(*Store).guard"
+// guardName is how a guarded call looks in a stack.
+const guardName = "pebblekv.(*Store).guardWith"
 
 // underGuard reports whether guard is below in the stack of this goroutine.
 func underGuard() bool {

@@ -70,8 +70,9 @@ func (s *Store) pebbleOptions() *pebble.Options {
 	o.EventListener.FlushEnd = func(i pebble.FlushInfo) { flush.Store(&i.Err) }
 	o.EventListener.BackgroundError = func(err error) {
 		s.log.Error("background work of the metadata engine failed; it is tried again", "cause", err.Error())
-		if f := flush.Load(); s.opening.Load() && f != nil && *f != nil && errors.Is(err, *f) {
-			// The engine flushes the old log before it is up, and would try for ever.
+		// The engine tries for ever, also while somebody waits. To be up it needs only the
+		// flush of the old log.
+		if f := flush.Load(); !s.opening.Load() || f != nil && *f != nil && errors.Is(err, *f) {
 			select {
 			case s.stuck <- err:
 			default:

@@ -78,7 +78,7 @@ type Store struct {
 	commits, conflicts, torn atomic.Uint64
 	latched                  atomic.Pointer[error]
 	failing                  chan struct{} // closed by latch
-	stuck                    chan error    // what the engine tries again and again while it opens
+	stuck                    chan error    // background work that failed, which the engine tries again and again
 	opening                  atomic.Bool
 	engineUp                 atomic.Pointer[occ.Engine] // for latch, which may come before Open ends
 }

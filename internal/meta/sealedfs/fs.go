@@ -66,7 +66,7 @@ func (f *FS) create(path string, n name, category vfs.DiskWriteCategory) (vfs.Fi
 	}
 	used := f.usage(kref)
 	if n.kind == kindTable {
-		return newTableFile(lower, codec, used), nil
+		return f.noted(path, newTableFile(lower, codec, used)), nil
 	}
 	w := newAppendFile(lower, codec, used)
 	f.mu.Lock()
@@ -85,7 +85,54 @@ func (f *FS) create(path string, n name, category vfs.DiskWriteCategory) (vfs.Fi
 		w.onError = func(err error) { f.latch(err) }
 		return &logFile{w, f}, nil
 	}
-	return w, nil
+	return f.noted(path, w), nil
+}
+
+// notedFile remembers a close that failed: the engine does not look at those of the
+// files that it copies into a checkpoint.
+type notedFile struct {
+	vfs.File
+	fs   *FS
+	path string
+}
+
+// noted wraps a file of a copy; in the live directories who closes looks.
+func (f *FS) noted(path string, file vfs.File) vfs.File {
+	if dir := f.lower.PathDir(path); dir == f.lsm || dir == f.audit {
+		return file
+	}
+	return &notedFile{file, f, path}
+}
+
+func (n *notedFile) Close() error {
+	err := n.File.Close()
+	if err != nil {
+		n.fs.mu.Lock()
+		defer n.fs.mu.Unlock()
+		n.fs.unclosed = append(n.fs.unclosed, closeError{n.path, err})
+	}
+	return err
+}
+
+// closeError is a file whose last bytes may not be on disk.
+type closeError struct {
+	path string
+	err  error
+}
+
+// TakeCloseErrors returns what failed when files below dir were closed, and forgets it.
+func (f *FS) TakeCloseErrors(dir string) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	var errs []error
+	f.unclosed = slices.DeleteFunc(f.unclosed, func(c closeError) bool {
+		below := f.lower.PathDir(c.path) == dir
+		if below {
+			errs = append(errs, fmt.Errorf("closing %s: %w", c.path, c.err))
+		}
+		return below
+	})
+	return errors.Join(errs...)
 }
 
 // createWithHeader makes path appear with its header, which is synced.

@@ -85,6 +85,8 @@ type FS struct {
 	told    sync.Once
 	started bool // the engine is up: failures end the process
 
+	unclosed []closeError // see TakeCloseErrors
+
 	headMu sync.Mutex // one HEAD write at a time; taken before mu
 	head   headState
 }
