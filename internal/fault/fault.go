@@ -112,6 +112,9 @@ const (
 	ScopeDisabled               // the encryption scope was disabled by an administrator: 403
 	CustomerKeyNotPermitted     // the account forbids customer-provided keys: 403
 
+	PrincipalNotFound // no principal or managed identity with that id
+	InvalidClient     // the credential of a principal is wrong, or has ended: 401
+
 	KindCount // number of kinds; not a kind
 )
 

@@ -29,11 +29,12 @@ var (
 	Places     = Table{Name: "places", Prefix: 'v'}
 	Settings   = Table{Name: "settings", Prefix: 'x'}
 	Scope      = Table{Name: "scope", Prefix: 'e', Owned: true}
+	Identity   = Table{Name: "identity", Prefix: 'i', Wraps: true}
 )
 
 // Tables returns all tables, in the order of their names.
 func Tables() []Table {
-	return []Table{Account, Blob, Block, Chunk, Container, Cursor, Dead, Fences, Garbage, Map,
+	return []Table{Account, Blob, Block, Chunk, Container, Cursor, Dead, Fences, Garbage, Identity, Map,
 		Place, Places, Protectors, Scope, Settings, Staging}
 }
 

@@ -128,7 +128,10 @@ var table = [fault.KindCount]Entry{
 	fault.Rollback:    {Status: 500, Code: "InternalError", Message: textInternal},
 	fault.NewerFormat: {Status: 500, Code: "InternalError", Message: textInternal},
 	fault.Exists:      {Status: 409, Code: "ResourceAlreadyExists", Message: "The specified resource already exists."},
-	fault.NotAllowed:  {Status: 409, Code: "InvalidOperation", Message: "The operation is not allowed in the current state of the resource."},
+	// Of the identity endpoint, which has a form of its own.
+	fault.PrincipalNotFound: {Status: 404, Code: "PrincipalNotFound", Message: "The specified principal does not exist."},
+	fault.InvalidClient:     {Status: 401, Code: "InvalidClient", Message: "The credential of the client is not valid."},
+	fault.NotAllowed:        {Status: 409, Code: "InvalidOperation", Message: "The operation is not allowed in the current state of the resource."},
 }
 
 // Lookup returns the entry of kind; a kind out of range is Internal.
