@@ -115,6 +115,17 @@ const (
 	PrincipalNotFound // no principal or managed identity with that id
 	InvalidClient     // the credential of a principal is wrong, or has ended: 401
 
+	// The vault.
+	VaultNotFound       // no vault of that name, or it is deleted
+	VaultKeyNotFound    // no such key or version in the vault
+	VaultKeyDeleted     // deleted and recoverable: its name is taken
+	VaultKeyDisabled    // the version is disabled
+	VaultKeyNotYetValid // before its date
+	VaultKeyExpired     // after its date
+	VaultKeyOperation   // the key is not for this operation
+	VaultPolicyForbids  // no access policy lets the caller do it
+	VaultRoleForbids    // no role lets the caller do it
+
 	KindCount // number of kinds; not a kind
 )
 

@@ -94,12 +94,21 @@ func _() {
 	_ = x[CustomerKeyNotPermitted-83]
 	_ = x[PrincipalNotFound-84]
 	_ = x[InvalidClient-85]
-	_ = x[KindCount-86]
+	_ = x[VaultNotFound-86]
+	_ = x[VaultKeyNotFound-87]
+	_ = x[VaultKeyDeleted-88]
+	_ = x[VaultKeyDisabled-89]
+	_ = x[VaultKeyNotYetValid-90]
+	_ = x[VaultKeyExpired-91]
+	_ = x[VaultKeyOperation-92]
+	_ = x[VaultPolicyForbids-93]
+	_ = x[VaultRoleForbids-94]
+	_ = x[KindCount-95]
 }
 
-const _Kind_name = "InternalInvalidInputInvalidURIInvalidHeaderValueMissingRequiredHeaderInvalidQueryParameterOutOfRangeQueryParameterMissingQueryParameterInvalidResourceNameInvalidMetadataMetadataTooLargeInvalidXMLDocumentInvalidXMLNodeValueInvalidBlobOrBlockInvalidBlockIDInvalidBlockListBlockListTooLongBlockCountExceededRequestBodyTooLargeContentLengthMismatchMissingContentLengthInvalidRangeInvalidMD5MD5MismatchCRC64MismatchInvalidCRC64MD5AndCRC64UnsupportedHeaderUnsupportedVerbUnsupportedOperationUnsupportedVersionRangeTooLargeForHashAuthenticationFailedInvalidAuthenticationInfoNoAuthenticationAuthorizationFailurePermissionMismatchResourceTypeMismatchServiceMismatchProtocolMismatchSourceIPMismatchInsufficientAccountPublicAccessNotPermittedAccountNotFoundResourceNotFoundContainerNotFoundContainerAlreadyExistsContainerBeingDeletedBlobNotFoundBlobAlreadyExistsInvalidBlobTypeConditionNotMetNotModifiedUnsatisfiableConditionMultipleConditionsLeaseNotPresentEncryptionNotHonouredUsesCustomerSpecifiedEncryptionDoesNotUseCustomerSpecifiedEncryptionCustomerSpecifiedEncryptionMismatchKeyGoneCorruptFullBusyTimeoutUnavailableCanceledKeyStoreRollbackNewerFormatExistsNotAllowedUnauthorizedBlobOverwriteTokenRefusedEmptyMetadataKeyOutOfRangeInputUnsupportedQueryInvalidBlobTierConditionsNotSupportedCORSRefusedForbiddenByEncryptionPolicyScopeNotFoundScopeDisabledCustomerKeyNotPermittedPrincipalNotFoundInvalidClientKindCount"
+const _Kind_name = "InternalInvalidInputInvalidURIInvalidHeaderValueMissingRequiredHeaderInvalidQueryParameterOutOfRangeQueryParameterMissingQueryParameterInvalidResourceNameInvalidMetadataMetadataTooLargeInvalidXMLDocumentInvalidXMLNodeValueInvalidBlobOrBlockInvalidBlockIDInvalidBlockListBlockListTooLongBlockCountExceededRequestBodyTooLargeContentLengthMismatchMissingContentLengthInvalidRangeInvalidMD5MD5MismatchCRC64MismatchInvalidCRC64MD5AndCRC64UnsupportedHeaderUnsupportedVerbUnsupportedOperationUnsupportedVersionRangeTooLargeForHashAuthenticationFailedInvalidAuthenticationInfoNoAuthenticationAuthorizationFailurePermissionMismatchResourceTypeMismatchServiceMismatchProtocolMismatchSourceIPMismatchInsufficientAccountPublicAccessNotPermittedAccountNotFoundResourceNotFoundContainerNotFoundContainerAlreadyExistsContainerBeingDeletedBlobNotFoundBlobAlreadyExistsInvalidBlobTypeConditionNotMetNotModifiedUnsatisfiableConditionMultipleConditionsLeaseNotPresentEncryptionNotHonouredUsesCustomerSpecifiedEncryptionDoesNotUseCustomerSpecifiedEncryptionCustomerSpecifiedEncryptionMismatchKeyGoneCorruptFullBusyTimeoutUnavailableCanceledKeyStoreRollbackNewerFormatExistsNotAllowedUnauthorizedBlobOverwriteTokenRefusedEmptyMetadataKeyOutOfRangeInputUnsupportedQueryInvalidBlobTierConditionsNotSupportedCORSRefusedForbiddenByEncryptionPolicyScopeNotFoundScopeDisabledCustomerKeyNotPermittedPrincipalNotFoundInvalidClientVaultNotFoundVaultKeyNotFoundVaultKeyDeletedVaultKeyDisabledVaultKeyNotYetValidVaultKeyExpiredVaultKeyOperationVaultPolicyForbidsVaultRoleForbidsKindCount"
 
-var _Kind_index = [...]uint16{0, 8, 20, 30, 48, 69, 90, 114, 135, 154, 169, 185, 203, 222, 240, 254, 270, 286, 304, 323, 344, 364, 376, 386, 397, 410, 422, 433, 450, 465, 485, 503, 523, 543, 568, 584, 604, 622, 642, 657, 673, 689, 708, 732, 747, 763, 780, 802, 823, 835, 852, 867, 882, 893, 915, 933, 948, 969, 1000, 1037, 1072, 1079, 1086, 1090, 1094, 1101, 1112, 1120, 1128, 1136, 1147, 1153, 1163, 1188, 1200, 1216, 1231, 1247, 1262, 1284, 1295, 1322, 1335, 1348, 1371, 1388, 1401, 1410}
+var _Kind_index = [...]uint16{0, 8, 20, 30, 48, 69, 90, 114, 135, 154, 169, 185, 203, 222, 240, 254, 270, 286, 304, 323, 344, 364, 376, 386, 397, 410, 422, 433, 450, 465, 485, 503, 523, 543, 568, 584, 604, 622, 642, 657, 673, 689, 708, 732, 747, 763, 780, 802, 823, 835, 852, 867, 882, 893, 915, 933, 948, 969, 1000, 1037, 1072, 1079, 1086, 1090, 1094, 1101, 1112, 1120, 1128, 1136, 1147, 1153, 1163, 1188, 1200, 1216, 1231, 1247, 1262, 1284, 1295, 1322, 1335, 1348, 1371, 1388, 1401, 1414, 1430, 1445, 1461, 1480, 1495, 1512, 1530, 1546, 1555}
 
 func (i Kind) String() string {
 	idx := int(i) - 0

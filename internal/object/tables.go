@@ -30,12 +30,13 @@ var (
 	Settings   = Table{Name: "settings", Prefix: 'x'}
 	Scope      = Table{Name: "scope", Prefix: 'e', Owned: true}
 	Identity   = Table{Name: "identity", Prefix: 'i', Wraps: true}
+	Vault      = Table{Name: "vault", Prefix: 'h', Wraps: true}
 )
 
 // Tables returns all tables, in the order of their names.
 func Tables() []Table {
 	return []Table{Account, Blob, Block, Chunk, Container, Cursor, Dead, Fences, Garbage, Identity, Map,
-		Place, Places, Protectors, Scope, Settings, Staging}
+		Place, Places, Protectors, Scope, Settings, Staging, Vault}
 }
 
 // key is the key of a row in meta.

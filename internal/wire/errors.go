@@ -131,6 +131,17 @@ var table = [fault.KindCount]Entry{
 	// Of the identity endpoint, which has a form of its own.
 	fault.PrincipalNotFound: {Status: 404, Code: "PrincipalNotFound", Message: "The specified principal does not exist."},
 	fault.InvalidClient:     {Status: 401, Code: "InvalidClient", Message: "The credential of the client is not valid."},
+
+	// Vaults have answers of their own, in package vaulthttp; these are never sent.
+	fault.VaultNotFound:       {Status: 404, Code: "VaultNotFound", Message: "The vault does not exist."},
+	fault.VaultKeyNotFound:    {Status: 404, Code: "KeyNotFound", Message: "The key does not exist."},
+	fault.VaultKeyDeleted:     {Status: 409, Code: "ObjectIsDeletedButRecoverable", Message: "The key is deleted and can be recovered."},
+	fault.VaultKeyDisabled:    {Status: 403, Code: "KeyDisabled", Message: "The key is disabled."},
+	fault.VaultKeyNotYetValid: {Status: 403, Code: "KeyNotYetValid", Message: "The key is not valid yet."},
+	fault.VaultKeyExpired:     {Status: 403, Code: "KeyExpired", Message: "The key has expired."},
+	fault.VaultKeyOperation:   {Status: 403, Code: "KeyOperationForbidden", Message: "The key is not for this operation."},
+	fault.VaultPolicyForbids:  {Status: 403, Code: "ForbiddenByPolicy", Message: "The caller has no permission on the vault."},
+	fault.VaultRoleForbids:    {Status: 403, Code: "ForbiddenByRbac", Message: "The caller has no role on the vault."},
 	fault.NotAllowed:        {Status: 409, Code: "InvalidOperation", Message: "The operation is not allowed in the current state of the resource."},
 }
 
