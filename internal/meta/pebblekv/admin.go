@@ -101,7 +101,8 @@ func (s *Store) CompactAll(ctx context.Context) error {
 	})
 }
 
-// unlessStuck is unlessFailing that also ends when background work fails.
+// unlessStuck is unlessFailing that also ends when background work fails, twice: the
+// first failure may be that of an attempt from before.
 func (s *Store) unlessStuck(ctx context.Context, f func(context.Context) error) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -110,10 +111,13 @@ func (s *Store) unlessStuck(ctx context.Context, f func(context.Context) error) 
 	default:
 	}
 	go func() {
-		select {
-		case err := <-s.stuck:
-			cancel(fmt.Errorf("pebblekv: tables cannot be written: %w", err))
-		case <-ctx.Done():
+		for range 2 {
+			select {
+			case err := <-s.stuck:
+				defer cancel(fmt.Errorf("pebblekv: tables cannot be written: %w", err))
+			case <-ctx.Done():
+				return
+			}
 		}
 	}()
 	err := s.unlessFailing(func() error { return f(ctx) })
