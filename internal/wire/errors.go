@@ -142,7 +142,7 @@ var table = [fault.KindCount]Entry{
 	fault.VaultKeyOperation:   {Status: 403, Code: "KeyOperationForbidden", Message: "The key is not for this operation."},
 	fault.VaultPolicyForbids:  {Status: 403, Code: "ForbiddenByPolicy", Message: "The caller has no permission on the vault."},
 	fault.VaultRoleForbids:    {Status: 403, Code: "ForbiddenByRbac", Message: "The caller has no role on the vault."},
-	fault.NotAllowed:        {Status: 409, Code: "InvalidOperation", Message: "The operation is not allowed in the current state of the resource."},
+	fault.NotAllowed:          {Status: 409, Code: "InvalidOperation", Message: "The operation is not allowed in the current state of the resource."},
 }
 
 // Lookup returns the entry of kind; a kind out of range is Internal.
