@@ -103,7 +103,7 @@ func (v Vault) Protector() keys.Protector { return Protector(v.ID) }
 
 // Protector is the protector of the vault with that id.
 func Protector(id keys.ID) keys.Protector {
-	return keys.Protector{Kind: keys.ProtectVault, ID: id}
+	return keys.VaultProtector(id)
 }
 
 // RecoveryLevel is the word by which clients know how deleted keys are kept.
