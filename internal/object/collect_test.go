@@ -258,10 +258,10 @@ func replaceBlocks(t testing.TB, e *objecttest.Env, name string, w object.DEKEnt
 // TestManyPieces is the long way: map rows, seeks into them, rounds that reuse blocks.
 func TestManyPieces(t *testing.T) {
 	e := objecttest.New(t)
-	const n = 300 // two map rows and a bit
+	const n = 300 // 18 map rows and a bit
 	w := stage(t, e, "x", 0, n)
-	if got := count(t, e, object.Map); got != 3 {
-		t.Errorf("%d map rows for %d pieces, want 3", got, n)
+	if got := count(t, e, object.Map); got != 19 {
+		t.Errorf("%d map rows for %d pieces, want 19", got, n)
 	}
 	want := make([]byte, 0, n*blockSize)
 	for i := range n {
@@ -273,7 +273,7 @@ func TestManyPieces(t *testing.T) {
 		if err != nil || !bytes.Equal(got, want) {
 			t.Fatalf("content of %d bytes differs from %d: %v", len(got), len(want), err)
 		}
-		for _, off := range []int{0, 1, blockSize - 1, blockSize, 127*blockSize + 5, 128 * blockSize, len(want) - 1} {
+		for _, off := range []int{0, 1, blockSize - 1, blockSize, 15*blockSize + 5, 16 * blockSize, 128 * blockSize, len(want) - 1} {
 			if off >= len(want) {
 				continue
 			}

@@ -14,8 +14,9 @@ const (
 	// inlinePieces bounds the pieces, and the references, that lie in a content row.
 	// Longer contents have map rows, so that a listing does not carry them.
 	inlinePieces = 64
-	// mapPieces is how many pieces one map row holds.
-	mapPieces = 128
+	// mapPieces is how many pieces one map row holds: few, since a range read decodes a
+	// whole row.
+	mapPieces = 16
 )
 
 // SetPieces makes ps the content of r, in short rows inside SYS, else in new map rows.
