@@ -10,8 +10,6 @@ import (
 	"net/url"
 	"strings"
 	"testing"
-
-	"github.com/google/go-cmp/cmp"
 )
 
 // customer is a key as a client has it.
@@ -50,41 +48,19 @@ var keyHeaders = map[string][]string{
 	"31 bytes":          {headerKey, base64.StdEncoding.EncodeToString(make([]byte, 31)), headerKeyHash, keyA.hash, headerAlgorithm, algorithm},
 	"33 bytes":          {headerKey, base64.StdEncoding.EncodeToString(make([]byte, 33)), headerKeyHash, keyA.hash, headerAlgorithm, algorithm},
 	"no base64":         {headerKey, "not base64 at all, but forty-four chars: ok=", headerKeyHash, keyA.hash, headerAlgorithm, algorithm},
+	"A and scope-a":     append(keyA.headers(), headerScope, "scope-a"),
 	"empty key":         {headerKey, "", headerKeyHash, keyA.hash, headerAlgorithm, algorithm},
 }
 
-// keyOperation is an operation that takes a customer-provided key.
-type keyOperation struct {
-	name, method, query string
-	body                string
-	headers             []string
-	ok                  int
-	write               bool // needs all three headers
-	fresh               bool // replaces what is there, or does not look at it
-	encrypted           string
-}
-
 var (
-	blockA        = base64.StdEncoding.EncodeToString([]byte("block-a"))
-	blockQuery    = "?comp=block&blockid=" + url.QueryEscape(blockA)
-	emptyList     = "<BlockList></BlockList>"
-	listOf        = func(id string) string { return "<BlockList><Latest>" + id + "</Latest></BlockList>" }
-	requestSE     = "x-ms-request-server-encrypted"
-	storedSE      = "x-ms-server-encrypted"
-	blockBlob     = []string{"x-ms-blob-type", "BlockBlob", "x-ms-meta-colour", "blue"}
-	keyOperations = []keyOperation{
-		{name: "PutBlob", method: "PUT", body: "new content", headers: blockBlob, ok: 201, write: true, fresh: true, encrypted: requestSE},
-		{name: "PutBlock", method: "PUT", query: blockQuery, body: "block", ok: 201, write: true, fresh: true, encrypted: requestSE},
-		{name: "PutBlockList", method: "PUT", query: "?comp=blocklist", body: emptyList, ok: 201, write: true, fresh: true, encrypted: requestSE},
-		{name: "SetBlobMetadata", method: "PUT", query: "?comp=metadata", headers: []string{"x-ms-meta-a", "b"}, ok: 200, write: true, encrypted: requestSE},
-		{name: "GetBlob", method: "GET", ok: 200, encrypted: storedSE},
-		{name: "GetBlob range", method: "GET", headers: []string{"x-ms-range", "bytes=2-5"}, ok: 206, encrypted: storedSE},
-		{name: "GetBlobProperties", method: "HEAD", ok: 200, encrypted: storedSE},
-		{name: "GetBlobMetadata", method: "GET", query: "?comp=metadata", ok: 200},
-	}
+	blockA     = base64.StdEncoding.EncodeToString([]byte("block-a"))
+	blockQuery = "?comp=block&blockid=" + url.QueryEscape(blockA)
+	emptyList  = "<BlockList></BlockList>"
+	listOf     = func(id string) string { return "<BlockList><Latest>" + id + "</Latest></BlockList>" }
+	blockBlob  = []string{"x-ms-blob-type", "BlockBlob", "x-ms-meta-colour", "blue"}
 )
 
-// Codes of the matrix.
+// Codes of the tables.
 const (
 	uses     = "409 BlobUsesCustomerSpecifiedEncryption"
 	doesNot  = "409 BlobDoesNotUseCustomerSpecifiedEncryption"
@@ -93,116 +69,12 @@ const (
 	missing  = "400 MissingRequiredHeader"
 )
 
-// The outcome matrix of customer-provided-keys.md section 5 with the partial and wrong
-// triples of section 2: what the blob is under, what the request carries, what is
-// answered. "ok" is success. Operations that write anew do not ask what was there.
-var keyMatrix = []struct{ carries, read, write, fresh string }{
-	// blob under key A
-	{"key A", "ok", "ok", "ok"},
-	{"none", uses, uses, "ok"},
-	{"key B", mismatch, mismatch, "ok"},
-	{"A, no hash", "ok", missing, missing},
-	{"A, no algorithm", "ok", missing, missing},
-	{"A alone", "ok", missing, missing},
-	{"hash, no key", missing, missing, missing},
-	{"algorithm alone", missing, missing, missing},
-	{"A, hash of B", badValue, badValue, badValue},
-	{"A, hash no base64", badValue, badValue, badValue},
-	{"A, AES128", badValue, badValue, badValue},
-	{"A, aes256", badValue, badValue, badValue},
-	{"31 bytes", badValue, badValue, badValue},
-	{"33 bytes", badValue, badValue, badValue},
-	{"no base64", badValue, badValue, badValue},
-	{"empty key", badValue, badValue, badValue},
-}
-
-// plainMatrix is the same for a blob under the account's key.
-var plainMatrix = []struct{ carries, read, write, fresh string }{
-	{"none", "ok", "ok", "ok"},
-	{"key A", doesNot, doesNot, "ok"},
-	{"A, no hash", doesNot, missing, missing},
-	{"A alone", doesNot, missing, missing},
-	{"A, hash of B", badValue, badValue, badValue},
-	{"31 bytes", badValue, badValue, badValue},
-}
-
 // outcome is the answer in the words of the tables.
 func outcome(resp *http.Response) string {
 	if resp.StatusCode < 300 {
 		return "ok"
 	}
 	return fmt.Sprintf("%d %s", resp.StatusCode, resp.Header.Get("x-ms-error-code"))
-}
-
-func TestKeyMatrix(t *testing.T) {
-	c := client{newSecureRig(t)}
-	c.want(201, "PUT", "/box?restype=container", nil)
-	n := 0
-	run := func(under string, make func(target string), carries, read, write, fresh string) {
-		for _, op := range keyOperations {
-			want := read
-			if op.write {
-				want = write
-			}
-			if op.fresh {
-				want = fresh
-			}
-			n++
-			target := fmt.Sprintf("/box/blob-%d", n)
-			make(target)
-			headers := append(append([]string{}, op.headers...), keyHeaders[carries]...)
-			resp := c.do(op.method, target+op.query, []byte(op.body), headers...)
-			body, _ := io.ReadAll(resp.Body)
-			got := outcome(resp)
-			if got != want || got == "ok" && resp.StatusCode != op.ok {
-				t.Errorf("%s, carries %q: %s = %d %s, want %s\n%s", under, carries, op.name, resp.StatusCode, got, want, body)
-				continue
-			}
-			if bytes.Contains(body, []byte(keyA.key)) {
-				t.Errorf("%s, carries %q: %s tells the key back", under, carries, op.name)
-			}
-			checkEcho(t, under+", "+carries+": "+op.name, op, resp, got, carries)
-		}
-	}
-	for _, m := range keyMatrix {
-		run("under key A", func(target string) {
-			c.want(201, "PUT", target, []byte("old content"), append(keyA.headers(), blockBlob...)...)
-		}, m.carries, m.read, m.write, m.fresh)
-	}
-	for _, m := range plainMatrix {
-		run("under the account's key", func(target string) {
-			c.want(201, "PUT", target, []byte("old content"), blockBlob...)
-		}, m.carries, m.read, m.write, m.fresh)
-	}
-	if log := c.log.String(); strings.Contains(log, keyA.key) || strings.Contains(log, "01234567012345670123456701234567") {
-		t.Error("a key is in the log")
-	}
-}
-
-// checkEcho compares the encryption headers of an answer with service-side-encryption.md
-// section 3.1.
-func checkEcho(t *testing.T, what string, op keyOperation, resp *http.Response, got, carries string) {
-	t.Helper()
-	want := map[string]string{}
-	if got == "ok" && op.encrypted != "" {
-		want[op.encrypted] = "true"
-		switch {
-		case carries == "none":
-		case carries == "key B":
-			want[headerKeyHash] = keyB.hash
-		default:
-			want[headerKeyHash] = keyA.hash
-		}
-	}
-	have := map[string]string{}
-	for _, n := range []string{requestSE, storedSE, headerKeyHash, headerScope, headerKey, headerAlgorithm} {
-		if v := resp.Header.Get(n); v != "" {
-			have[n] = v
-		}
-	}
-	if d := cmp.Diff(want, have); d != "" {
-		t.Errorf("%s: headers differ (-want +got):\n%s", what, d)
-	}
 }
 
 // Operations that need no key work without it, and do not take one.

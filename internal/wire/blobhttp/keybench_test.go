@@ -9,13 +9,14 @@ import (
 	"time"
 
 	"github.com/coffer-storage/coffer/internal/keys"
+	"github.com/coffer-storage/coffer/internal/scope"
 )
 
 // BenchmarkOwnKeys compares content under the account's key, a scope and a
 // customer-provided key: put and get of one blob over TLS.
 func BenchmarkOwnKeys(b *testing.B) {
 	c := client{newSecureRig(b)}
-	c.scope("scope-a")
+	c.scope("scope-a", scope.Options{})
 	c.state("scope-a", keys.Enabled)
 	c.want(201, "PUT", "/box?restype=container", nil)
 	for _, size := range []int{4 << 10, 1 << 20} {

@@ -11,7 +11,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/coffer-storage/coffer/internal/account"
 	"github.com/coffer-storage/coffer/internal/keys"
 	"github.com/coffer-storage/coffer/internal/name"
 	"github.com/coffer-storage/coffer/internal/scope"
@@ -30,7 +29,7 @@ func newScopes(t testing.TB) client {
 	t.Helper()
 	c := client{newSecureRig(t)}
 	for _, n := range []string{"scope-a", "scope-b", "scope-off"} {
-		c.scope(n)
+		c.scope(n, scope.Options{})
 	}
 	c.want(201, "PUT", "/plain?restype=container", nil)
 	for box, def := range map[string][2]string{
@@ -45,16 +44,16 @@ func newScopes(t testing.TB) client {
 
 func (c client) owner() keys.ID {
 	c.Helper()
-	info, err := c.store.Accounts.Get(context.Background(), account.DefaultName)
+	info, err := c.store.Accounts.Get(context.Background(), name.Account(c.cred.Account))
 	if err != nil {
 		c.Fatal(err)
 	}
 	return info.ID
 }
 
-func (c client) scope(n string) {
+func (c client) scope(n string, o scope.Options) {
 	c.Helper()
-	if _, err := c.store.Scopes.Create(context.Background(), c.owner(), name.Scope(n), scope.Options{}); err != nil {
+	if _, err := c.store.Scopes.Create(context.Background(), c.owner(), name.Scope(n), o); err != nil {
 		c.Fatal(err)
 	}
 }
@@ -66,13 +65,37 @@ func (c client) state(n string, to keys.AdminState) {
 	}
 }
 
+// sasFields are those of both kinds of SAS.
+func (c client) sasFields(ses string) url.Values {
+	return url.Values{
+		"sv": {"2020-12-06"}, "spr": {"https"}, "ses": {ses},
+		"se": {c.store.Clock.Now().Add(time.Hour).Format(time.RFC3339)},
+	}
+}
+
 // withSAS sends a request that an account SAS with that scope signs.
 func (c client) withSAS(ses, method, target string, body []byte, headers ...string) *http.Response {
 	c.Helper()
-	q := c.cred.AccountSAS(url.Values{
-		"sv": {"2020-12-06"}, "ss": {"b"}, "srt": {"sco"}, "sp": {"rwdlac"}, "spr": {"https"}, "ses": {ses},
-		"se": {c.store.Clock.Now().Add(time.Hour).Format(time.RFC3339)},
-	})
+	q := c.sasFields(ses)
+	q.Set("ss", "b")
+	q.Set("srt", "sco")
+	q.Set("sp", "rwdlac")
+	return c.token(c.cred.AccountSAS(q), method, target, body, headers...)
+}
+
+// withServiceSAS is withSAS with a service SAS of the container.
+func (c client) withServiceSAS(ses, method, target string, body []byte, headers ...string) *http.Response {
+	c.Helper()
+	q := c.sasFields(ses)
+	q.Set("sr", "c")
+	q.Set("sp", "racwdl")
+	container, _, _ := strings.Cut(target[1:], "/")
+	return c.token(c.cred.ServiceSAS(q, container, "", ""), method, target, body, headers...)
+}
+
+// token sends a request that is signed by its query.
+func (c client) token(q url.Values, method, target string, body []byte, headers ...string) *http.Response {
+	c.Helper()
 	path, query, _ := strings.Cut(target, "?")
 	r, err := http.NewRequest(method, c.srv.URL+"/"+c.cred.Account+path+"?"+q.Encode()+"&"+query, bytes.NewReader(body))
 	if err != nil {
@@ -90,131 +113,6 @@ func (c client) withSAS(ses, method, target string, body []byte, headers ...stri
 	return resp
 }
 
-// uploads is encryption-scopes.md sections 3 and 5: what a container says, what header
-// and SAS say, what is answered, and under which scope the content is then ("" is the
-// account's key).
-var uploads = []struct{ box, header, ses, want, under string }{
-	{"plain", "", "", "ok", ""},
-	{"plain", "scope-a", "", "ok", "scope-a"},
-	{"plain", accountSc, "", "ok", ""},
-	{"plain", "scope-off", "", disabled, ""},
-	{"plain", "no-such", "", noScope, ""},
-	{"plain", "No--Name", "", noScope, ""},
-	{"plain", "", "scope-a", "ok", "scope-a"},
-	{"plain", "scope-a", "scope-a", "ok", "scope-a"},
-	{"plain", "scope-b", "scope-a", badValue, ""},
-	{"plain", "", "scope-off", disabled, ""},
-	{"plain", "", "no-such", noScope, ""},
-	{"plain", "", accountSc, "ok", ""},
-	{"default-a", "", "", "ok", "scope-a"},
-	{"default-a", "scope-a", "", "ok", "scope-a"},
-	{"default-a", "scope-b", "", "ok", "scope-b"},
-	{"default-a", accountSc, "", "ok", ""},
-	{"default-a", "scope-off", "", disabled, ""},
-	{"default-a", "no-such", "", noScope, ""},
-	{"default-a", "", "scope-b", "ok", "scope-b"},
-	{"deny-a", "", "", "ok", "scope-a"},
-	{"deny-a", "scope-a", "", "ok", "scope-a"},
-	{"deny-a", "scope-b", "", forbidden, ""},
-	{"deny-a", "scope-off", "", forbidden, ""},
-	{"deny-a", "no-such", "", forbidden, ""},
-	{"deny-a", accountSc, "", forbidden, ""},
-	{"deny-a", "", "scope-a", "ok", "scope-a"},
-	{"deny-a", "", "scope-b", forbidden, ""},
-	{"deny-a", "scope-b", "scope-a", badValue, ""},
-	{"deny-account", "", "", "ok", ""},
-	{"deny-account", accountSc, "", "ok", ""},
-	{"deny-account", "scope-a", "", forbidden, ""},
-	{"default-off", "", "", disabled, ""},
-	{"default-off", "scope-a", "", "ok", "scope-a"},
-	{"default-off", accountSc, "", "ok", ""},
-}
-
-func TestScopeUploads(t *testing.T) {
-	c := newScopes(t)
-	for i, u := range uploads {
-		for _, op := range keyOperations {
-			if !op.fresh {
-				continue
-			}
-			what := fmt.Sprintf("%s, header %q, ses %q: %s", u.box, u.header, u.ses, op.name)
-			target := fmt.Sprintf("/%s/blob-%d-%s", u.box, i, op.name)
-			headers := op.headers
-			if u.header != "" {
-				headers = append([]string{headerScope, u.header}, headers...)
-			}
-			send := c.do
-			if u.ses != "" {
-				send = func(method, target string, body []byte, headers ...string) *http.Response {
-					return c.withSAS(u.ses, method, target, body, headers...)
-				}
-			}
-			resp := send(op.method, target+op.query, []byte(op.body), headers...)
-			body, _ := io.ReadAll(resp.Body)
-			if got := outcome(resp); got != u.want {
-				t.Errorf("%s = %s, want %s\n%s", what, got, u.want, body)
-				continue
-			}
-			if u.want != "ok" {
-				continue
-			}
-			checkScope(t, what, resp, requestSE, u.under)
-			if op.name == "PutBlock" {
-				continue
-			}
-			// Reads are transparent, and say the scope without being asked.
-			for _, read := range keyOperations {
-				if read.write || read.name == "GetBlob range" && op.body == emptyList {
-					continue
-				}
-				resp := c.want(read.ok, read.method, target+read.query, nil, read.headers...)
-				if read.encrypted != "" {
-					checkScope(t, what+", "+read.name, resp, storedSE, u.under)
-				}
-			}
-		}
-	}
-}
-
-func checkScope(t *testing.T, what string, resp *http.Response, flag, under string) {
-	t.Helper()
-	if got := resp.Header.Get(headerScope); got != under {
-		t.Errorf("%s answers the scope %q, want %q", what, got, under)
-	}
-	if got := resp.Header.Get(flag); got != "true" {
-		t.Errorf("%s answers %s: %q", what, flag, got)
-	}
-	if got := resp.Header.Get(headerKeyHash); got != "" {
-		t.Errorf("%s answers a key hash", what)
-	}
-}
-
-// existing is encryption-scopes.md section 4.1: what a blob is under, in which
-// container, what a request carries that changes or reads it, what is answered.
-var existing = []struct{ box, under, carries, write, read string }{
-	{"plain", "scope-a", "scope-a", "ok", "ok"},
-	{"plain", "scope-a", "", uses, "ok"},
-	{"plain", "scope-a", accountSc, uses, mismatch},
-	{"plain", "scope-a", "scope-b", mismatch, mismatch},
-	{"plain", "scope-a", "no-such", noScope, mismatch},
-	{"plain", "scope-a", "key", mismatch, mismatch},
-	{"plain", "", "scope-a", doesNot, doesNot},
-	{"plain", "", "", "ok", "ok"},
-	{"plain", "", accountSc, "ok", "ok"},
-	{"plain", "key", "scope-a", mismatch, mismatch},
-	{"plain", "key", "", uses, uses},
-	{"plain", "key", "key", "ok", "ok"},
-	{"plain", "scope-a", "key and scope", badValue, badValue},
-	{"default-a", "scope-a", "", "ok", "ok"},
-	{"default-a", "scope-b", "", mismatch, "ok"},
-	{"default-a", "scope-b", "scope-b", "ok", "ok"},
-	{"default-a", accountSc, "", doesNot, "ok"},
-	{"default-a", "key", "key", "ok", "ok"},
-	{"deny-a", "scope-a", "", "ok", "ok"},
-	{"deny-a", "scope-a", "scope-b", forbidden, mismatch},
-	{"deny-a", "scope-a", "key", forbidden, mismatch},
-}
-
 func asked(what string) []string {
 	switch what {
 	case "":
@@ -225,28 +123,6 @@ func asked(what string) []string {
 		return append(keyA.headers(), headerScope, "scope-a")
 	}
 	return []string{headerScope, what}
-}
-
-func TestScopeExisting(t *testing.T) {
-	c := newScopes(t)
-	for i, e := range existing {
-		for _, op := range keyOperations {
-			if op.fresh {
-				continue
-			}
-			target := fmt.Sprintf("/%s/blob-%d-%s", e.box, i, op.method+op.query[max(0, len(op.query)-3):])
-			c.want(201, "PUT", target, []byte("old content"), append(asked(e.under), blockBlob...)...)
-			want := e.read
-			if op.write {
-				want = e.write
-			}
-			resp := c.do(op.method, target+op.query, []byte(op.body), append(asked(e.carries), op.headers...)...)
-			if got := outcome(resp); got != want {
-				body, _ := io.ReadAll(resp.Body)
-				t.Errorf("%s, under %q, carries %q: %s = %s, want %s\n%s", e.box, e.under, e.carries, op.name, got, want, body)
-			}
-		}
-	}
 }
 
 // A key and a scope never go together, wherever the scope comes from.
