@@ -58,6 +58,7 @@ type Principal struct {
 	Kind       Kind
 	Name       string
 	ResourceID string // ARM id, of managed identities
+	Machine    bool   // programs on this machine may have its tokens
 	Created    time.Time
 }
 

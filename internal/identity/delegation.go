@@ -1,0 +1,125 @@
+package identity
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"time"
+
+	"github.com/coffer-storage/coffer/internal/crypt/enc"
+	"github.com/coffer-storage/coffer/internal/crypt/mac"
+	"github.com/coffer-storage/coffer/internal/fault"
+	"github.com/coffer-storage/coffer/internal/keys"
+	"github.com/coffer-storage/coffer/internal/object"
+	"github.com/coffer-storage/coffer/internal/secret"
+)
+
+// MaxDelegation is how far ahead a user delegation key may end.
+const MaxDelegation = 7 * 24 * time.Hour
+
+// Delegation says which user delegation key is meant: it has no other identity, and is
+// stored nowhere. Times count in whole seconds.
+type Delegation struct {
+	Account  keys.ID
+	ObjectID string
+	TenantID string
+	Start    time.Time
+	Expiry   time.Time
+	Service  string // "b"
+	Version  string
+}
+
+// DelegationKey derives the key of d:
+//
+//	HMAC-SHA-256(secret of the account, enc("coffer/delegation/v1", oid, tid, start, expiry, service, version))
+//
+// The secret is made when an account first needs it. Replacing it (RevokeDelegations) ends
+// every delegation key that the account ever gave out.
+func (s *Service) DelegationKey(ctx context.Context, d Delegation) (secret.Key, error) {
+	const op = "identity.DelegationKey"
+	oid, okO := parseUUID(d.ObjectID)
+	tid, okT := parseUUID(d.TenantID)
+	if !okO || !okT || d.Start.IsZero() || d.Expiry.IsZero() {
+		return secret.Key{}, fault.New(op, "", fault.InvalidInput, errors.New("not a delegation"))
+	}
+	root, err := s.delegationRoot(ctx, d.Account)
+	if err != nil {
+		return secret.Key{}, err
+	}
+	tag, err := mac.Sum(root, enc.Encode("coffer/delegation/v1", oid[:], tid[:],
+		enc.Uint(uint64(d.Start.Unix())), enc.Uint(uint64(d.Expiry.Unix())), []byte(d.Service), []byte(d.Version)))
+	if err != nil { // replaced meanwhile: ask again
+		return secret.Key{}, fault.New(op, "", fault.Busy, err)
+	}
+	return secret.New(tag[:]), nil
+}
+
+func (s *Service) delegationRoot(ctx context.Context, account keys.ID) (secret.Key, error) {
+	find := func() (secret.Key, bool) {
+		s.mu.RLock()
+		defer s.mu.RUnlock()
+		d, ok := s.st.delegation[account]
+		return d.key, ok
+	}
+	if k, ok := find(); ok {
+		return k, nil
+	}
+	s.changing.Lock()
+	defer s.changing.Unlock()
+	if k, ok := find(); ok {
+		return k, nil
+	}
+	return s.newRoot(ctx, account)
+}
+
+// RevokeDelegations ends all user delegation keys of an account, and so every SAS that
+// was signed with one.
+func (s *Service) RevokeDelegations(ctx context.Context, account keys.ID) error {
+	s.changing.Lock()
+	defer s.changing.Unlock()
+	_, err := s.newRoot(ctx, account)
+	s.done(ctx, "identity.RevokeDelegations", "account "+account.String(), err)
+	return err
+}
+
+// newRoot gives an account a new secret. s.changing is held.
+func (s *Service) newRoot(ctx context.Context, account keys.ID) (secret.Key, error) {
+	const op = "identity.DelegationKey"
+	b := make([]byte, 32)
+	rand.Read(b)
+	defer clear(b)
+	sl, err := s.seal(b)
+	if err != nil {
+		return secret.Key{}, edge(op, "", err)
+	}
+	defer sl.dek.Close()
+	err = s.store.Update(ctx, func(tx *object.Tx) error {
+		return putSealed(tx, rowID(rowDelegation, uuid(account)), s.newRow(s.o.Now()), sl)
+	})
+	if err != nil {
+		return secret.Key{}, edge(op, "", err)
+	}
+	k := secret.New(b)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if old, ok := s.st.delegation[account]; ok {
+		old.key.Destroy()
+	}
+	s.st.delegation[account] = delegationSecret{key: k}
+	return k, nil
+}
+
+// openDelegation reads the row of an account's secret.
+func (s *Service) openDelegation(ctx context.Context, r *object.Row) (delegationSecret, error) {
+	if err := check(r, field{tag: tagCreated, size: 8}); err != nil {
+		return delegationSecret{}, err
+	}
+	b, err := s.store.OpenMeta(ctx, r)
+	if err != nil {
+		return delegationSecret{}, err
+	}
+	if len(b) != 32 {
+		return delegationSecret{}, errRow
+	}
+	return delegationSecret{key: secret.New(b)}, nil
+}
