@@ -11,7 +11,6 @@ import (
 	"errors"
 	"time"
 
-	"github.com/coffer-storage/coffer/internal/audit"
 	"github.com/coffer-storage/coffer/internal/fault"
 	"github.com/coffer-storage/coffer/internal/object"
 )
@@ -139,6 +138,9 @@ func (s *Service) AddCertificate(ctx context.Context, id string, der []byte) err
 	if err != nil || len(der) > maxCertificate {
 		return fault.New(op, "", fault.InvalidInput, errors.New("no certificate, or one that is too large"))
 	}
+	if !strongKey(cert.PublicKey) {
+		return fault.New(op, "", fault.InvalidInput, errors.New("the certificate has no RSA key of 2048 bits or more, and none on P-256 or P-384"))
+	}
 	if !s.o.Now().Before(cert.NotAfter) {
 		return fault.New(op, "", fault.InvalidInput, errors.New("the certificate has ended"))
 	}
@@ -177,7 +179,10 @@ func (s *Service) CheckSecret(ctx context.Context, clientID, text string) (Princ
 
 // refuseClient records a refusal and answers it.
 func (s *Service) refuseClient(ctx context.Context, op, clientID, why string) error {
-	s.after(ctx, audit.Record{Operation: "identity.token", What: "client " + clientID, Outcome: fault.InvalidClient.String()})
+	if canonical(clientID) == "" {
+		clientID = "that is none"
+	}
+	s.refused(ctx, "identity.token", "client "+clientID, fault.InvalidClient.String())
 	return fault.New(op, "", fault.InvalidClient, errors.New(why))
 }
 

@@ -50,6 +50,7 @@ type Service struct {
 	o     Options
 
 	changing sync.Mutex // one change at a time
+	refusals refusals
 
 	mu sync.RWMutex
 	st state // guarded by mu

@@ -38,7 +38,7 @@ func (s *Service) Issue(ctx context.Context, objectID, audience string) (token s
 	}
 	p := s.byObject(objectID)
 	if p == nil {
-		s.after(ctx, audit.Record{Operation: "identity.token", What: "principal " + objectID + " for " + audience, Outcome: fault.PrincipalNotFound.String()})
+		s.refused(ctx, "identity.token", "principal "+objectID+" for "+audience, fault.PrincipalNotFound.String())
 		return "", time.Time{}, fault.New(op, objectID, fault.PrincipalNotFound, nil)
 	}
 	k, err := s.signer(ctx)

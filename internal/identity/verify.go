@@ -9,7 +9,6 @@ import (
 
 	"github.com/golang-jwt/jwt/v5"
 
-	"github.com/coffer-storage/coffer/internal/audit"
 	"github.com/coffer-storage/coffer/internal/fault"
 )
 
@@ -37,7 +36,7 @@ func (s *Service) Verify(ctx context.Context, raw string, audiences ...string) (
 		if ctx.Err() != nil || fault.Is(err, fault.Unavailable) {
 			return Claims{}, fault.New("identity.Verify", "", fault.Unavailable, err)
 		}
-		s.after(ctx, audit.Record{Operation: "identity.verify", What: whose(c), Outcome: fault.TokenRefused.String()})
+		s.refused(ctx, "identity.verify", whose(c), fault.TokenRefused.String())
 		return Claims{}, fault.New("identity.Verify", "", fault.TokenRefused, reason(err))
 	}
 	return c, nil
