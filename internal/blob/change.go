@@ -92,6 +92,9 @@ func (k *call) rewritable(tx *object.Tx, cond Conditions) (*found, error) {
 	if err == nil {
 		err = k.match(f, f.cover)
 	}
+	if err == nil {
+		err = tx.Need(f.cover.protector)
+	}
 	return f, err
 }
 

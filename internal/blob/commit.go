@@ -49,6 +49,11 @@ func (k *call) putBlockList(ctx context.Context, o *ListOptions, t tier) (Writte
 	var w Written
 	replaced := false
 	err = k.s.store.Update(ctx, func(tx *object.Tx) error {
+		if dek != nil {
+			if err := tx.Need(c.protector); err != nil {
+				return err
+			}
+		}
 		l := &listing{call: k, tx: tx, cover: c}
 		row, rec, err := l.build(o, dek, part)
 		if err != nil {
@@ -116,7 +121,7 @@ func (k *call) commitKey(ctx context.Context, o *ListOptions) (dek *object.DEK, 
 	if have {
 		dek, err = k.openDEK(ctx, c, entry)
 	} else {
-		dek, err = k.newDEK(c)
+		dek, err = k.newDEK(ctx, c)
 	}
 	return dek, c, err
 }

@@ -147,15 +147,13 @@ func (k *call) match(f *found, c cover) error {
 
 // unlock checks that a read brings what f asks of a reader: the key if a customer
 // provided it. A scope is not asked for; naming another one than f's is refused.
-func (k *call) unlock(f *found) error {
+func (k *call) unlock(tx *object.Tx, f *found) error {
 	if len(f.row.DEKs) == 0 {
 		return errRow
 	}
 	p := f.row.DEKs[0].Protector
-	if p.Kind == keys.ProtectScope {
-		if err := k.s.store.Usable(p); err != nil {
-			return err
-		}
+	if err := tx.Need(p); err != nil {
+		return err
 	}
 	switch {
 	case k.asked.Key != nil:
@@ -184,7 +182,11 @@ func scopeOf(r *object.Row) string {
 }
 
 // newDEK draws a data key for content under c.
-func (k *call) newDEK(c cover) (*object.DEK, error) {
+func (k *call) newDEK(ctx context.Context, c cover) (*object.DEK, error) {
+	// Wrapped by the commit, but refused now: the body shall not be read in vain.
+	if err := k.s.store.Usable(ctx, c.protector); err != nil {
+		return nil, k.edge(err)
+	}
 	if c.key != nil {
 		dek, err := k.s.store.NewCustomerDEK(k.acct.ID, c.key)
 		return dek, k.edge(err)

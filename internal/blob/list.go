@@ -147,6 +147,8 @@ func (l *lister) blobs() (items []BlobItem, next string, err error) {
 			if l.o.Include&IncludeMetadata != 0 {
 				if _, has := r.Part(object.PartMeta); has && r.CPKHash != nil { // nobody brings keys to a list
 					item.MetadataEncrypted = true
+				} else if err := l.needMetadata(r, has); err != nil {
+					return false, err
 				} else if err := l.s.withMetadata(l.ctx, &item.Properties, r); err != nil {
 					return false, err
 				}
@@ -159,6 +161,15 @@ func (l *lister) blobs() (items []BlobItem, next string, err error) {
 		return true, nil
 	})
 	return items, next, err
+}
+
+// needMetadata checks that the key of metadata may be used, without waiting for a vault
+// inside the snapshot.
+func (l *lister) needMetadata(r *object.Row, has bool) error {
+	if !has || len(r.DEKs) == 0 {
+		return nil
+	}
+	return l.walk.tx.Need(r.DEKs[0].Protector)
 }
 
 // uncommitted collects the blobs that have staged blocks only.

@@ -34,7 +34,7 @@ func (s *Service) PutBlob(ctx context.Context, who *access.Caller, ref Ref, o Pu
 		return Written{}, err
 	}
 
-	dek, err := k.newDEK(c)
+	dek, err := k.newDEK(ctx, c)
 	if err != nil {
 		return Written{}, err
 	}

@@ -92,7 +92,7 @@ func (k *call) readable(tx *object.Tx, cond Conditions) (*found, error) {
 	if err := cond.check(k.op, k.ref.String(), reading, f.state(), fault.BlobNotFound); err != nil {
 		return nil, err
 	}
-	return f, k.unlock(f)
+	return f, k.unlock(tx, f)
 }
 
 // OutOfRange is the cause of fault.InvalidRange: a range that begins behind the end.

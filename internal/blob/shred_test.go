@@ -145,7 +145,7 @@ func TestShredAccount(t *testing.T) {
 		if _, _, err := w.tryGet("a", nil); err == nil {
 			t.Error("read after shredding")
 		}
-		if _, _, err := w.Ring.KEK(p); err == nil {
+		if _, _, err := w.Ring.KEK(context.Background(), p); err == nil {
 			t.Error("the scope of a shredded account opens")
 		}
 		if !cut {

@@ -220,7 +220,7 @@ func (k *call) stage(ctx context.Context, idLength int, lease string) (entry obj
 	if ready || err != nil {
 		return entry, c, err
 	}
-	fresh, err := k.newDEK(c)
+	fresh, err := k.newDEK(ctx, c)
 	if err != nil {
 		return entry, c, err
 	}

@@ -24,6 +24,8 @@ type draft struct {
 	fresh map[ID]secret.Key
 	gone  []ID // krefs whose keys are wiped when the draft is published
 	roots []secret.Key
+
+	before, after []func() // run when lookups begin to see the draft
 }
 
 func (r *Ring) newDraft(s *state) *draft {
@@ -102,6 +104,9 @@ func (d *draft) sort() {
 	slices.SortFunc(d.body.Protectors, func(a, b cfks.ProtectorRecord) int {
 		return cmp.Or(cmp.Compare(a.Protector.Kind, b.Protector.Kind), byID(a.Protector.ID, b.Protector.ID))
 	})
+	for i := range d.body.Protectors {
+		slices.SortFunc(d.body.Protectors[i].Wrappings, func(a, b cfks.Wrapping) int { return byID(a.W, b.W) })
+	}
 	d.index()
 }
 
@@ -196,6 +201,7 @@ func (r *Ring) apply(ctx context.Context, batch []*waiter) {
 		}
 		d.state = next.state
 		d.gone = append(d.gone, next.gone...)
+		d.before, d.after = append(d.before, next.before...), append(d.after, next.after...)
 		for kref, k := range next.fresh {
 			d.fresh[kref] = k
 		}
@@ -274,11 +280,20 @@ func (r *Ring) stop(cause error) error {
 
 // publish lets lookups see the draft.
 func (r *Ring) publish(d *draft) {
+	for _, f := range d.before {
+		f()
+	}
+	defer func() {
+		for _, f := range d.after {
+			f()
+		}
+	}()
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for kref, k := range d.fresh {
 		r.opened[kref] = k
 	}
+	d.unlocked, d.born = nil, nil
 	old := r.cur.Swap(d.state)
 	for _, kref := range d.gone {
 		r.opened[kref].Destroy()

@@ -183,7 +183,7 @@ func TestChangesInParallel(t *testing.T) {
 					return
 				}
 				for _, q := range r.Protectors() {
-					if _, _, err := r.KEK(q.Protector); err != nil {
+					if _, _, err := r.KEK(context.Background(), q.Protector); err != nil {
 						t.Error(err)
 						return
 					}
@@ -197,7 +197,7 @@ func TestChangesInParallel(t *testing.T) {
 			if err := r.AddOwner(t.Context(), owners[i]); err != nil {
 				t.Error(err)
 			}
-			if _, _, err := r.KEK(keys.AccountProtector(owners[i])); err != nil {
+			if _, _, err := r.KEK(context.Background(), keys.AccountProtector(owners[i])); err != nil {
 				t.Error(err)
 			}
 		})
@@ -214,7 +214,7 @@ func TestChangesInParallel(t *testing.T) {
 	readers.Wait()
 	q := w.open(t)
 	for _, o := range owners {
-		if _, _, err := q.KEK(keys.AccountProtector(o)); err != nil {
+		if _, _, err := q.KEK(context.Background(), keys.AccountProtector(o)); err != nil {
 			t.Error(err)
 		}
 	}
@@ -307,7 +307,7 @@ func TestAudit(t *testing.T) {
 	q.SetAudit(a)
 	_ = a.ops()
 	for range 3 {
-		if _, _, err := q.KEK(keys.AccountProtector(owner)); err != nil {
+		if _, _, err := q.KEK(context.Background(), keys.AccountProtector(owner)); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -181,6 +181,9 @@ func (r Refusal) Error() string {
 	return refusals[r]
 }
 
+// ErrForbidden is wrapped by what a Vault answers when the identity may not do it.
+var ErrForbidden = errors.New("the identity has no permission")
+
 // ErrForeignHost is wrapped by what a Vault answers to a host outside of its suffixes.
 var ErrForeignHost = errors.New("the host is not below a configured suffix")
 

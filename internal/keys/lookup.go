@@ -1,6 +1,7 @@
 package keys
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"time"
@@ -64,6 +65,11 @@ func openOutcome(err error) string {
 func (r *Ring) keep(kref ID, k secret.Key) (secret.Key, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	return r.keepLocked(kref, k)
+}
+
+// keepLocked is keep with r.mu held.
+func (r *Ring) keepLocked(kref ID, k secret.Key) (secret.Key, error) {
 	if old, ok := r.opened[kref]; ok {
 		k.Destroy()
 		return old, nil
@@ -139,63 +145,119 @@ func (r *Ring) SystemByRef(owner, kref ID) (secret.Key, error) {
 	return r.openIn(r.cur.Load().system[owner], kref, owner.String())
 }
 
-// KEK returns the Active KEK of a protector.
-func (r *Ring) KEK(p Protector) (Version, secret.Key, error) {
-	s := r.cur.Load()
-	c, err := s.kekChain(p)
-	if err != nil {
-		return Version{}, secret.Key{}, err
-	}
-	kref, _, err := r.sealWith(c, p.String())
-	if err != nil {
-		return Version{}, secret.Key{}, err
-	}
-	return r.kek(s, c, s.byKref[kref].key)
+// KEK returns the Active KEK of a protector. Under a customer's key the vault may have to
+// be asked; then it waits.
+func (r *Ring) KEK(ctx context.Context, p Protector) (Version, secret.Key, error) {
+	return r.kek(ctx, p, func(c *cfks.Chain) (*cfks.Key, error) {
+		if k := active(c); k != nil {
+			return k, nil
+		}
+		return nil, fault.New("keys.Seal", p.String(), fault.KeyGone, errors.New("no version is active"))
+	})
 }
 
 // KEKByRef returns the version of the protector's KEK that kref names.
-func (r *Ring) KEKByRef(p Protector, kref ID) (Version, secret.Key, error) {
-	s := r.cur.Load()
-	c, err := s.kekChain(p)
-	if err != nil {
-		return Version{}, secret.Key{}, err
-	}
-	at := s.byKref[kref]
-	if at.chain != c {
-		return Version{}, secret.Key{}, fault.New("keys.KEK", p.String(), fault.Corrupt, errors.New("key version does not belong here"))
-	}
-	return r.kek(s, c, at.key)
+func (r *Ring) KEKByRef(ctx context.Context, p Protector, kref ID) (Version, secret.Key, error) {
+	return r.kek(ctx, p, byKref(p, kref))
 }
 
 // KEKByVersion returns a version of the protector's KEK by its number.
-func (r *Ring) KEKByVersion(p Protector, number uint64) (Version, secret.Key, error) {
-	s := r.cur.Load()
-	c, err := s.kekChain(p)
-	if err != nil {
-		return Version{}, secret.Key{}, err
-	}
-	if number == 0 || number > uint64(len(c.Keys)) {
-		return Version{}, secret.Key{}, fault.New("keys.KEK", p.String(), fault.Corrupt, fmt.Errorf("no version %d", number))
-	}
-	return r.kek(s, c, &c.Keys[number-1])
+func (r *Ring) KEKByVersion(ctx context.Context, p Protector, number uint64) (Version, secret.Key, error) {
+	return r.kek(ctx, p, func(c *cfks.Chain) (*cfks.Key, error) {
+		if number == 0 || number > uint64(len(c.Keys)) {
+			return nil, fault.New("keys.KEK", p.String(), fault.Corrupt, fmt.Errorf("no version %d", number))
+		}
+		return &c.Keys[number-1], nil
+	})
 }
 
-func (r *Ring) kek(s *state, c *cfks.Chain, k *cfks.Key) (Version, secret.Key, error) {
-	key, err := r.key(k.Kref)
-	if err != nil {
-		return Version{}, secret.Key{}, err
+// byKref picks a version of the chain of p.
+func byKref(p Protector, kref ID) func(*cfks.Chain) (*cfks.Key, error) {
+	return func(c *cfks.Chain) (*cfks.Key, error) {
+		for i := len(c.Keys) - 1; i >= 0; i-- {
+			if c.Keys[i].Kref == kref {
+				return &c.Keys[i], nil
+			}
+		}
+		return nil, fault.New("keys.KEK", p.String(), fault.Corrupt, errors.New("key version does not belong here"))
 	}
-	return versionOf(c, k), key, nil
 }
 
-// kekChain is the chain of a protector whose keys may be used.
-func (s *state) kekChain(p Protector) (*cfks.Chain, error) {
-	rec := s.protectors[p]
-	if rec == nil {
-		return nil, fault.New("keys.KEK", p.String(), fault.ResourceNotFound, errors.New("no such protector"))
+// kek opens a version of the KEK of p.
+func (r *Ring) kek(ctx context.Context, p Protector, pick func(*cfks.Chain) (*cfks.Key, error)) (Version, secret.Key, error) {
+	for tries := 0; ; tries++ {
+		s := r.cur.Load()
+		rec := s.protectors[p]
+		if rec == nil {
+			return Version{}, secret.Key{}, fault.New("keys.KEK", p.String(), fault.ResourceNotFound, errors.New("no such protector"))
+		}
+		if rec.Admin == cfks.Disabled {
+			return Version{}, secret.Key{}, usableRecord("keys.KEK", p, rec)
+		}
+		c := s.byID[rec.Chain]
+		k, err := pick(c)
+		if err != nil {
+			return Version{}, secret.Key{}, err
+		}
+		key, epoch, err := r.kekSecret(ctx, s, rec, keyAt{c, k})
+		if errors.Is(err, secret.ErrDestroyed) && tries < 3 {
+			continue // dropped, or another root, under our hands
+		}
+		if err != nil {
+			return Version{}, secret.Key{}, err
+		}
+		v := versionOf(c, k)
+		v.Epoch = epoch
+		return v, key, nil
 	}
-	if rec.Admin == cfks.Disabled {
-		return nil, fault.New("keys.KEK", p.String(), fault.KeyGone, ErrDisabled)
+}
+
+// kekSecret opens a KEK version: the service's, or with what a vault has unwrapped.
+func (r *Ring) kekSecret(ctx context.Context, s *state, rec *cfks.ProtectorRecord, at keyAt) (secret.Key, uint64, error) {
+	cur := rec.Current()
+	if cur == nil || at.key.State == cfks.Destroyed {
+		k, err := r.key(at.key.Kref)
+		return k, 0, err
 	}
-	return s.byID[rec.Chain], nil
+	l, err := r.lease(ctx, rec, cur)
+	if err != nil {
+		return secret.Key{}, 0, err
+	}
+	k, err := r.kekUnder(s, at, l)
+	return k, r.customer(rec.Protector).epoch.Load(), err
+}
+
+// kekUnder is the opened KEK, or opens it with a lease.
+func (r *Ring) kekUnder(s *state, at keyAt, l *lease) (secret.Key, error) {
+	r.mu.Lock()
+	k, ok := r.opened[at.key.Kref]
+	r.mu.Unlock()
+	if ok {
+		return k, nil
+	}
+	sec, err := s.inForce(at.chain, at.key)
+	if err == nil {
+		k, err = s.openUnder(at.chain, at.key, sec, l.k, l.w)
+	}
+	if !errors.Is(err, secret.ErrDestroyed) {
+		r.note("keys.kek.open", at.chain.Protector.String(), at.key.Kref, openOutcome(err))
+	}
+	if errors.Is(err, secret.ErrDestroyed) {
+		return secret.Key{}, err
+	}
+	if err != nil {
+		return secret.Key{}, fault.New("keys.KEK", at.key.Kref.String(), fault.KeyGone, err)
+	}
+	return r.keepUnder(at, k, l)
+}
+
+// keepUnder is keep for a KEK under a lease: unless the lease was taken away meanwhile.
+func (r *Ring) keepUnder(at keyAt, k secret.Key, l *lease) (secret.Key, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.customer(at.chain.Protector).leases.Load().of(l.w) == nil {
+		k.Destroy()
+		return secret.Key{}, secret.ErrDestroyed
+	}
+	return r.keepLocked(at.key.Kref, k)
 }

@@ -23,17 +23,20 @@ func (r *Ring) addOwner(ctx context.Context, owner ID, double bool) error {
 		return fault.New("keys.AddOwner", "", fault.InvalidInput, errors.New("no owner"))
 	}
 	return r.granted(ctx, "keys.owner.add", owner.String(), ID{}, func() error {
-		return r.update(ctx, func(d *draft) error {
-			if d.system[owner] != nil {
-				return fault.New("keys.AddOwner", owner.String(), fault.Exists, nil)
-			}
-			sysk := cfks.Chain{Kind: cfks.SYSK, Owner: owner, Period: r.o.Periods.seconds(cfks.SYSK)}
-			if _, err := d.addChain(sysk); err != nil {
-				return err
-			}
-			return r.addProtector(d, owner, AccountProtector(owner), double)
-		})
+		return r.update(ctx, func(d *draft) error { return r.insertOwner(d, owner, double) })
 	})
+}
+
+// insertOwner makes the chains of an account.
+func (r *Ring) insertOwner(d *draft, owner ID, double bool) error {
+	if d.system[owner] != nil {
+		return fault.New("keys.AddOwner", owner.String(), fault.Exists, nil)
+	}
+	sysk := cfks.Chain{Kind: cfks.SYSK, Owner: owner, Period: r.o.Periods.seconds(cfks.SYSK)}
+	if _, err := d.addChain(sysk); err != nil {
+		return err
+	}
+	return r.addProtector(d, owner, AccountProtector(owner), double)
 }
 
 // addProtector makes the record of a protector and its KEK chain.

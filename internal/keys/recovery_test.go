@@ -72,7 +72,7 @@ func TestKit(t *testing.T) {
 	}
 
 	// The unseal keys are lost.
-	_, key, err := r.KEK(keys.AccountProtector(owner))
+	_, key, err := r.KEK(context.Background(), keys.AccountProtector(owner))
 	want := value(t, key, err)
 	w.provider = localkey.NewMemory()
 	if _, err := keys.Open(t.Context(), w.options()); !fault.Is(err, fault.KeyStore) {
@@ -90,7 +90,7 @@ func TestKit(t *testing.T) {
 		t.Fatal(err)
 	}
 	again := w.open(t)
-	_, key, err = again.KEK(keys.AccountProtector(owner))
+	_, key, err = again.KEK(context.Background(), keys.AccountProtector(owner))
 	if value(t, key, err) != want {
 		t.Error("another KEK after the recovery")
 	}
@@ -204,7 +204,7 @@ func TestDrill(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	v, _, err := r.KEK(keys.AccountProtector(kept))
+	v, _, err := r.KEK(context.Background(), keys.AccountProtector(kept))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -217,7 +217,7 @@ func TestDrill(t *testing.T) {
 	asked := map[keys.Protector]bool{}
 	rep, err := keys.Drill(t.Context(), r.Snapshot(), w.options(), func(_ context.Context, q *keys.Ring, p keys.Protector) error {
 		asked[p] = true
-		_, _, err := q.KEK(p)
+		_, _, err := q.KEK(context.Background(), p)
 		return err
 	})
 	if err != nil {

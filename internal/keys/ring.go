@@ -46,6 +46,8 @@ type Options struct {
 	// Retention is the declared life of backups; Create writes it.
 	Retention time.Duration
 	Periods   Periods
+	Vault     Vault // of customers' keys; may be nil, and set later with SetVault
+	Customer  CustomerOptions
 }
 
 // Ring is the opened key store. All methods are safe in parallel. Keys that it hands
@@ -57,6 +59,8 @@ type Ring struct {
 
 	cur     atomic.Pointer[state]   // what lookups see
 	durable atomic.Pointer[durable] // what the port holds; ahead of cur inside a change
+
+	customers *customers
 
 	change sync.Mutex // held through a change: one Swap at a time
 
@@ -96,6 +100,11 @@ type state struct {
 	vfs, idk   *cfks.Chain
 	identity   *cfks.Chain
 	audit      *cfks.Chain
+
+	// Of a change, while it runs: keys of wrappings by their w, and the wrapping of a
+	// protector that is being made.
+	unlocked map[ID]secret.Key
+	born     map[Protector]ID
 }
 
 // keyAt is a version and the chain that it is in.
@@ -147,7 +156,12 @@ func newRing(o Options, dev bool) *Ring {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	return &Ring{o: o, dev: dev, opened: map[ID]secret.Key{}, recorder: o.Audit, usage: o.Usage}
+	r := &Ring{o: o, dev: dev, opened: map[ID]secret.Key{}, recorder: o.Audit, usage: o.Usage}
+	r.customers = newCustomers(r)
+	if o.Vault != nil {
+		r.customers.vault.Store(&vaultPort{o.Vault, o.Customer.orDefaults()})
+	}
+	return r
 }
 
 func (r *Ring) now() uint64 { return uint64(r.o.Now().UnixNano()) }
@@ -224,6 +238,7 @@ func (r *Ring) settle(ctx context.Context) error {
 
 // Close wipes every key. Lookups fail afterwards.
 func (r *Ring) Close() {
+	r.customers.close()
 	r.change.Lock()
 	defer r.change.Unlock()
 	r.mu.Lock()

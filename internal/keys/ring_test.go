@@ -1,6 +1,7 @@
 package keys_test
 
 import (
+	"context"
 	"testing"
 	"time"
 
@@ -74,7 +75,7 @@ func TestKeysComeBack(t *testing.T) {
 	p := keys.AccountProtector(owner)
 	kref, k, err := r.System(owner)
 	sys := value(t, k, err)
-	v, k, err := r.KEK(p)
+	v, k, err := r.KEK(context.Background(), p)
 	kek := value(t, k, err)
 	vfsRef, k, err := r.SealVFS()
 	vfs := value(t, k, err)
@@ -84,7 +85,7 @@ func TestKeysComeBack(t *testing.T) {
 	if got := value(t, k, err); got != sys {
 		t.Error("SYSK changed")
 	}
-	again, k, err := q.KEK(p)
+	again, k, err := q.KEK(context.Background(), p)
 	if got := value(t, k, err); got != kek || again.Kref != v.Kref || again.Number != 1 {
 		t.Error("KEK changed")
 	}

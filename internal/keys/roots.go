@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"slices"
 
-	"github.com/coffer-storage/coffer/internal/crypt/enc"
 	"github.com/coffer-storage/coffer/internal/crypt/keywrap"
 	"github.com/coffer-storage/coffer/internal/crypt/slot"
 	"github.com/coffer-storage/coffer/internal/fault"
@@ -110,7 +109,7 @@ func (d *draft) rewrapKey(old *state, c *cfks.Chain, k *cfks.Key, form cfks.Form
 		if err != nil {
 			return err
 		}
-		k.Secrets[i], err = d.seal(c, k, key)
+		k.Secrets[i], err = d.seal(c, k, key, form, ID{})
 		key.Destroy()
 		if err != nil {
 			return err
@@ -123,10 +122,9 @@ func (d *draft) rewrapKey(old *state, c *cfks.Chain, k *cfks.Key, form cfks.Form
 func (d *draft) rewrapWrappings(old *state) error {
 	for i := range d.body.Protectors {
 		p := &d.body.Protectors[i]
-		b := p.Protector.Bytes()
 		for j := range p.Wrappings {
 			w := &p.Wrappings[j]
-			aad := enc.Encode("coffer/cmk/r/v1", d.file.Store[:], b[:], w.W[:])
+			aad := d.rAAD(p.Protector, w.W)
 			key, err := keywrap.Unwrap(old.sk, old.file.SRKRef, aad, w.R[:])
 			if err != nil {
 				return fmt.Errorf("%v: %w", p.Protector, err)

@@ -8,6 +8,7 @@ import (
 
 	"github.com/coffer-storage/coffer/internal/fault"
 	"github.com/coffer-storage/coffer/internal/keys/cfks"
+	"github.com/coffer-storage/coffer/internal/secret"
 )
 
 // Bytes under one version after which it is due whatever its age.
@@ -22,11 +23,16 @@ func (r *Ring) Rotate(ctx context.Context, chain ID) (Version, error) {
 	const op = "keys.Rotate"
 	var out Version
 	err := r.granted(ctx, "keys.rotate", chain.String(), ID{}, func() error {
+		l, err := r.leaseToRotate(ctx, op, chain)
+		if err != nil {
+			return err
+		}
 		return r.update(ctx, func(d *draft) error {
 			c, err := d.rotatable(op, chain)
 			if err != nil {
 				return err
 			}
+			d.unlock(l)
 			if _, err = d.rotate(c); err != nil {
 				return fault.New(op, chain.String(), fault.KeyGone, err)
 			}
@@ -38,6 +44,33 @@ func (r *Ring) Rotate(ctx context.Context, chain ID) (Version, error) {
 		return Version{}, err
 	}
 	return out, nil
+}
+
+// leaseToRotate validates the customer's key that a KEK is under, if it is: what is made
+// now must be openable.
+func (r *Ring) leaseToRotate(ctx context.Context, op string, chain ID) (*lease, error) {
+	s := r.cur.Load()
+	c := s.byID[chain]
+	if c == nil || s.protectors[c.Protector] == nil {
+		return nil, nil
+	}
+	rec := s.protectors[c.Protector]
+	cur := rec.Current()
+	if cur == nil || rec.Admin != cfks.Enabled {
+		return nil, nil
+	}
+	l, err := r.lease(ctx, rec, cur)
+	if err == nil && l.degraded {
+		err = fault.New(op, rec.Protector.String(), fault.NotAllowed, errors.New("the vault of its customer's key cannot be reached"))
+	}
+	return l, err
+}
+
+// unlock lends the key of a lease to a change.
+func (d *draft) unlock(l *lease) {
+	if l != nil {
+		d.unlocked = map[ID]secret.Key{l.w: l.k}
+	}
 }
 
 func (d *draft) rotatable(op string, chain ID) (*cfks.Chain, error) {
@@ -53,9 +86,8 @@ func (d *draft) rotatable(op string, chain ID) (*cfks.Chain, error) {
 		switch {
 		case p.Admin != cfks.Enabled:
 			return nil, fault.New(op, p.Protector.String(), fault.NotAllowed, fmt.Errorf("the protector is %v", p.Admin))
-		case p.Current() != nil:
-			return nil, fault.New(op, p.Protector.String(), fault.NotAllowed,
-				errors.New("the key is under a customer-managed key, which this version does not open"))
+		case p.Pending() != nil:
+			return nil, fault.New(op, p.Protector.String(), fault.Busy, errors.New("its customer's key is being changed"))
 		}
 	}
 	return c, nil
@@ -82,7 +114,7 @@ func (r *Ring) Due(now time.Time) []DueKey {
 		if k == nil || c.Kind == cfks.IDK && s.ik.IsZero() {
 			continue
 		}
-		if p := s.protectors[c.Protector]; p != nil && (p.Admin != cfks.Enabled || p.Current() != nil) {
+		if p := s.protectors[c.Protector]; p != nil && (p.Admin != cfks.Enabled || r.customerSuspended(p)) {
 			continue
 		}
 		if reason := due(c, k, now, usage); reason != "" {

@@ -2,6 +2,7 @@ package keys_test
 
 import (
 	"bytes"
+	"context"
 	"strings"
 	"testing"
 	"time"
@@ -50,20 +51,20 @@ func TestOldVersionsOpen(t *testing.T) {
 		t.Fatal(err)
 	}
 	p := keys.AccountProtector(owner)
-	v1, k, err := r.KEK(p)
+	v1, k, err := r.KEK(context.Background(), p)
 	want := value(t, k, err)
 	if _, err := r.Rotate(t.Context(), v1.Chain); err != nil {
 		t.Fatal(err)
 	}
-	if v2, _, err := r.KEK(p); err != nil || v2.Number != 2 || v2.Kref == v1.Kref {
+	if v2, _, err := r.KEK(context.Background(), p); err != nil || v2.Number != 2 || v2.Kref == v1.Kref {
 		t.Errorf("KEK after Rotate = %+v, %v", v2, err)
 	}
 	for name, q := range map[string]*keys.Ring{"same": r, "reopened": w.open(t)} {
-		_, k, err := q.KEKByRef(p, v1.Kref)
+		_, k, err := q.KEKByRef(context.Background(), p, v1.Kref)
 		if got := value(t, k, err); got != want {
 			t.Errorf("%s: KEKByRef gives another key", name)
 		}
-		_, k, err = q.KEKByVersion(p, 1)
+		_, k, err = q.KEKByVersion(context.Background(), p, 1)
 		if got := value(t, k, err); got != want {
 			t.Errorf("%s: KEKByVersion gives another key", name)
 		}
@@ -74,11 +75,11 @@ func TestOldVersionsOpen(t *testing.T) {
 			t.Errorf("%s: Lookup of nothing succeeds", name)
 		}
 		for _, n := range []uint64{0, 3, 1 << 63} {
-			if _, _, err := q.KEKByVersion(p, n); !fault.Is(err, fault.Corrupt) {
+			if _, _, err := q.KEKByVersion(context.Background(), p, n); !fault.Is(err, fault.Corrupt) {
 				t.Errorf("%s: KEKByVersion(%d) = %v, want Corrupt", name, n, err)
 			}
 		}
-		if _, _, err := q.KEKByRef(keys.Protector{Kind: keys.ProtectStore, ID: q.StoreID()}, v1.Kref); !fault.Is(err, fault.Corrupt) {
+		if _, _, err := q.KEKByRef(context.Background(), keys.Protector{Kind: keys.ProtectStore, ID: q.StoreID()}, v1.Kref); !fault.Is(err, fault.Corrupt) {
 			t.Errorf("%s: KEKByRef under another protector = %v, want Corrupt", name, err)
 		}
 	}
@@ -94,7 +95,7 @@ func TestRotateRoot(t *testing.T) {
 				t.Fatal(err)
 			}
 			before := bytes.Clone(r.Snapshot())
-			_, k, err := r.KEK(keys.AccountProtector(owner))
+			_, k, err := r.KEK(context.Background(), keys.AccountProtector(owner))
 			kek := value(t, k, err)
 			_, k, err = r.SealInfra()
 			idk := value(t, k, err)
@@ -119,7 +120,7 @@ func TestRotateRoot(t *testing.T) {
 				t.Errorf("%v: %d Swaps, want 2", root, now.Generation-old.Generation)
 			}
 			for _, q := range []*keys.Ring{r, w.open(t)} {
-				_, k, err := q.KEK(keys.AccountProtector(owner))
+				_, k, err := q.KEK(context.Background(), keys.AccountProtector(owner))
 				if value(t, k, err) != kek {
 					t.Errorf("%v: KEK changed", root)
 				}
@@ -202,7 +203,7 @@ func TestDestroy(t *testing.T) {
 		t.Fatal(err)
 	}
 	p := keys.AccountProtector(owner)
-	v, _, err := r.KEK(p)
+	v, _, err := r.KEK(context.Background(), p)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -238,11 +239,11 @@ func TestDestroy(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, q := range []*keys.Ring{r, w.open(t)} {
-		_, _, err := q.KEKByVersion(p, 1)
+		_, _, err := q.KEKByVersion(context.Background(), p, 1)
 		if !fault.Is(err, fault.KeyGone) || !strings.Contains(err.Error(), "destroyed on 2026-02-02") || !strings.Contains(err.Error(), "by op") {
 			t.Errorf("KEKByVersion = %v, want the tombstone", err)
 		}
-		if v2, _, err := q.KEK(p); err != nil || v2.Number != 2 {
+		if v2, _, err := q.KEK(context.Background(), p); err != nil || v2.Number != 2 {
 			t.Errorf("KEK = %v, %v", v2.Number, err)
 		}
 	}
@@ -265,13 +266,13 @@ func TestShred(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, q := range []*keys.Ring{r, w.open(t)} {
-		if _, _, err := q.KEK(keys.AccountProtector(owner)); !fault.Is(err, fault.KeyGone) {
+		if _, _, err := q.KEK(context.Background(), keys.AccountProtector(owner)); !fault.Is(err, fault.KeyGone) {
 			t.Errorf("KEK = %v, want KeyGone", err)
 		}
 		if _, _, err := q.System(owner); !fault.Is(err, fault.KeyGone) {
 			t.Errorf("System = %v, want KeyGone", err)
 		}
-		if _, _, err := q.KEK(keys.AccountProtector(other)); err != nil {
+		if _, _, err := q.KEK(context.Background(), keys.AccountProtector(other)); err != nil {
 			t.Errorf("KEK of another account = %v", err)
 		}
 		if info, _ := q.Protector(keys.AccountProtector(owner)); info.Admin != keys.Shredded || info.Epoch != 2 {

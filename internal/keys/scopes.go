@@ -18,28 +18,31 @@ func ScopeProtector(scope ID) Protector { return Protector{Kind: ProtectScope, I
 
 // AddScopes gives encryption scopes of an account their KEKs, in one Swap.
 func (r *Ring) AddScopes(ctx context.Context, owner ID, double bool, scopes ...ID) error {
-	const op = "keys.AddScopes"
 	what := owner.String()
 	if len(scopes) == 1 {
 		what = ScopeProtector(scopes[0]).String()
 	}
 	return r.granted(ctx, "keys.scope.add", what, ID{}, func() error {
-		return r.update(ctx, func(d *draft) error {
-			if d.system[owner] == nil {
-				return fault.New(op, owner.String(), fault.ResourceNotFound, nil)
-			}
-			if p := d.protectors[AccountProtector(owner)]; p == nil || p.Admin == cfks.Shredded {
-				return fault.New(op, owner.String(), fault.KeyGone, errors.New("the account's keys are destroyed"))
-			}
-			for _, id := range scopes {
-				if err := r.insertProtector(d, owner, ScopeProtector(id), double); err != nil {
-					return err
-				}
-			}
-			d.sort()
-			return nil
-		})
+		return r.update(ctx, func(d *draft) error { return r.insertScopes(d, owner, double, scopes...) })
 	})
+}
+
+// insertScopes makes the chains of scopes.
+func (r *Ring) insertScopes(d *draft, owner ID, double bool, scopes ...ID) error {
+	const op = "keys.AddScopes"
+	if d.system[owner] == nil {
+		return fault.New(op, owner.String(), fault.ResourceNotFound, nil)
+	}
+	if p := d.protectors[AccountProtector(owner)]; p == nil || p.Admin == cfks.Shredded {
+		return fault.New(op, owner.String(), fault.KeyGone, errors.New("the account's keys are destroyed"))
+	}
+	for _, id := range scopes {
+		if err := r.insertProtector(d, owner, ScopeProtector(id), double); err != nil {
+			return err
+		}
+	}
+	d.sort()
+	return nil
 }
 
 // SetAdmin enables or disables a protector. A disabled one opens and seals nothing from
@@ -68,20 +71,37 @@ func (r *Ring) SetAdmin(ctx context.Context, p Protector, to AdminState) error {
 	if to == cfks.Enabled {
 		return r.granted(ctx, "keys.enable", p.String(), ID{}, change)
 	}
-	return r.changed(ctx, "keys.disable", p.String(), change)
+	err := r.changed(ctx, "keys.disable", p.String(), change)
+	if err == nil {
+		r.dropCustomer(p)
+	}
+	return err
 }
 
 // Usable says why the keys of a protector may not be used, or nil. It opens nothing and
-// is quick enough to ask for every segment of a stream.
-func (r *Ring) Usable(p Protector) error {
+// is quick enough to ask for every segment of a stream. Of a customer's key that was not
+// validated for a while it asks the vault, and waits.
+func (r *Ring) Usable(ctx context.Context, p Protector) error {
 	rec := r.cur.Load().protectors[p]
+	if err := usableRecord("keys.Usable", p, rec); err != nil {
+		return err
+	}
+	if cur := rec.Current(); cur != nil {
+		_, err := r.lease(ctx, rec, cur)
+		return err
+	}
+	return nil
+}
+
+// usableRecord says why an administrator's decision stands against a protector.
+func usableRecord(op string, p Protector, rec *cfks.ProtectorRecord) error {
 	switch {
 	case rec == nil:
-		return fault.New("keys.Usable", p.String(), fault.KeyGone, errors.New("no such protector"))
+		return fault.New(op, p.String(), fault.KeyGone, errors.New("no such protector"))
 	case rec.Admin == cfks.Disabled:
-		return fault.New("keys.Usable", p.String(), fault.KeyGone, ErrDisabled)
+		return fault.New(op, p.String(), fault.KeyGone, ErrDisabled)
 	case rec.Admin == cfks.Shredded:
-		return fault.New("keys.Usable", p.String(), fault.KeyGone, errors.New("its keys are destroyed"))
+		return fault.New(op, p.String(), fault.KeyGone, errors.New("its keys are destroyed"))
 	}
 	return nil
 }

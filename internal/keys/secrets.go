@@ -15,6 +15,9 @@ import (
 // errKCV says that a secret opened and is not the key that the record describes.
 var errKCV = errors.New("key check value does not match")
 
+// errCustomer says that a secret opens with a customer's key only.
+var errCustomer = errors.New("the key is under a customer's key")
+
 // errNoInfra says that the infrastructure root was not opened.
 var errNoInfra = errors.New("the infrastructure root is not open: give its key file")
 
@@ -27,8 +30,9 @@ func keyAAD(store ID, c *cfks.Chain, k *cfks.Key) []byte {
 		p[:], enc.Uint(k.Number), k.Kref[:])
 }
 
-// under returns the key that secrets of a form are sealed under, and its name.
-func (s *state) under(f cfks.Form) (secret.Key, ID, error) {
+// under returns the key that secrets of a form are sealed under, and its name. For a
+// customer's key a change has to have brought it.
+func (s *state) under(f cfks.Form, w ID) (secret.Key, ID, error) {
 	switch f {
 	case cfks.UnderSK:
 		return s.sk, s.file.SRKRef, nil
@@ -38,7 +42,10 @@ func (s *state) under(f cfks.Form) (secret.Key, ID, error) {
 		}
 		return s.ik, s.file.IRKRef, nil
 	}
-	return secret.Key{}, ID{}, errors.New("the key is under a customer-managed key, which this version does not open")
+	if k, ok := s.unlocked[w]; ok && f == cfks.UnderCMK {
+		return k, w, nil
+	}
+	return secret.Key{}, ID{}, errCustomer
 }
 
 // formOf is the form of service-managed secrets of a kind.
@@ -49,15 +56,23 @@ func formOf(k cfks.Kind) cfks.Form {
 	return cfks.UnderSK
 }
 
-// inForce picks the secret that opens: of the current wrapping if there is one, else
-// the service-managed one. All others open nothing.
-func (s *state) inForce(c *cfks.Chain, k *cfks.Key) (*cfks.Secret, error) {
-	form, w := formOf(c.Kind), ID{}
+// formInForce is where the secrets of a chain are: under the current wrapping if there
+// is one, else in the service-managed form.
+func (s *state) formInForce(c *cfks.Chain) (cfks.Form, ID) {
+	if w, ok := s.born[c.Protector]; ok && c.Kind == cfks.KEK {
+		return cfks.UnderCMK, w
+	}
 	if p := s.protectors[c.Protector]; p != nil {
 		if cur := p.Current(); cur != nil {
-			form, w = cfks.UnderCMK, cur.W
+			return cfks.UnderCMK, cur.W
 		}
 	}
+	return formOf(c.Kind), ID{}
+}
+
+// inForce picks the secret that opens. All others open nothing.
+func (s *state) inForce(c *cfks.Chain, k *cfks.Key) (*cfks.Secret, error) {
+	form, w := s.formInForce(c)
 	for i := range k.Secrets {
 		if k.Secrets[i].Form == form && k.Secrets[i].W == w {
 			return &k.Secrets[i], nil
@@ -76,10 +91,15 @@ func (s *state) open(c *cfks.Chain, k *cfks.Key) (secret.Key, error) {
 }
 
 func (s *state) openSecret(c *cfks.Chain, k *cfks.Key, sec *cfks.Secret) (secret.Key, error) {
-	wrapping, ref, err := s.under(sec.Form)
+	wrapping, ref, err := s.under(sec.Form, sec.W)
 	if err != nil {
 		return secret.Key{}, err
 	}
+	return s.openUnder(c, k, sec, wrapping, ref)
+}
+
+// openUnder opens a secret with the key that it is sealed under.
+func (s *state) openUnder(c *cfks.Chain, k *cfks.Key, sec *cfks.Secret, wrapping secret.Key, ref ID) (secret.Key, error) {
 	key, err := keywrap.Unwrap(wrapping, ref, keyAAD(s.file.Store, c, k), sec.Wrap[:])
 	if err != nil {
 		return secret.Key{}, err
@@ -102,15 +122,14 @@ func checkKCV(key secret.Key, chain ID, k *cfks.Key) error {
 	return nil
 }
 
-// seal wraps key for a version in the service-managed form of its kind.
-func (s *state) seal(c *cfks.Chain, k *cfks.Key, key secret.Key) (cfks.Secret, error) {
-	form := formOf(c.Kind)
-	wrapping, ref, err := s.under(form)
+// seal wraps key for a version in a form.
+func (s *state) seal(c *cfks.Chain, k *cfks.Key, key secret.Key, form cfks.Form, w ID) (cfks.Secret, error) {
+	wrapping, ref, err := s.under(form, w)
 	if err != nil {
 		return cfks.Secret{}, err
 	}
 	wrap, err := keywrap.Wrap(wrapping, ref, keyAAD(s.file.Store, c, k), key)
-	return cfks.Secret{Form: form, Wrap: wrap}, err
+	return cfks.Secret{Form: form, W: w, Wrap: wrap}, err
 }
 
 // addKey appends a fresh Active version to c; the caller has retired the old one.
@@ -126,7 +145,8 @@ func (s *state) addKey(c *cfks.Chain, now uint64) (ID, secret.Key, error) {
 	k.Public = public
 	if k.KCV, err = keywrap.KCV(key, c.ID, k.Number); err == nil {
 		var sec cfks.Secret
-		sec, err = s.seal(c, &k, key)
+		form, w := s.formInForce(c)
+		sec, err = s.seal(c, &k, key, form, w)
 		k.Secrets = []cfks.Secret{sec}
 	}
 	if err != nil {

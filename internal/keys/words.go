@@ -86,6 +86,10 @@ type Version struct {
 	Created, Activated, Deactivated, Unreferenced, Destroyed time.Time // zero: did not happen
 	DestroyedBy                                              string
 	PublicKey                                                []byte // identity and audit keys
+
+	// Epoch counts how often this process dropped the keys of the protector; of KEKs
+	// under a customer's key that were opened.
+	Epoch uint64
 }
 
 // ChainInfo describes a key and its versions, oldest first.

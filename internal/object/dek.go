@@ -70,26 +70,44 @@ func (s *Store) OpenDEK(ctx context.Context, owner keys.ID, e DEKEntry) (*DEK, e
 	if e.Form != FormWrap {
 		return nil, fault.New("object.OpenDEK", "", fault.UsesCustomerSpecifiedEncryption, nil)
 	}
-	v, kek, err := s.ring.KEKByRef(e.Protector, e.Kref())
+	for range maxValidations {
+		d, err := s.openDEK(ctx, owner, e)
+		if !errors.Is(err, secret.ErrDestroyed) {
+			return d, err
+		}
+	}
+	return nil, fault.New("object.OpenDEK", "", fault.Busy, secret.ErrDestroyed)
+}
+
+// openDEK answers secret.ErrDestroyed when the KEK was wiped under its hands.
+func (s *Store) openDEK(ctx context.Context, owner keys.ID, e DEKEntry) (*DEK, error) {
+	v, kek, err := s.ring.KEKByRef(ctx, e.Protector, e.Kref())
 	if err != nil {
 		return nil, keyFault("object.OpenDEK", err)
 	}
-	at := dekAt{e.ID, owner, e.Protector}
+	at := dekAt{e.ID, owner, e.Protector, v.Epoch}
 	if d := s.deks.get(at); d != nil {
 		s.counters.DEKHits.Add(1)
 		return d, nil
 	}
 	s.counters.DEKMisses.Add(1)
 	key, err := keywrap.Unwrap(kek, v.Kref, wrapAAD(owner, v, e.Protector, e.ID), e.Wrap)
+	if errors.Is(err, secret.ErrDestroyed) {
+		return nil, err
+	}
 	if err != nil {
 		return nil, fault.New("object.OpenDEK", "", fault.Corrupt, err)
 	}
-	return s.deks.put(at, &dataKey{id: e.ID, owner: owner, prot: e.Protector, key: key}), nil
+	d := s.deks.put(at, &dataKey{id: e.ID, owner: owner, prot: e.Protector, key: key})
+	if s.ring.DropEpoch(e.Protector) != v.Epoch { // dropped meanwhile: it must not stay
+		s.deks.drop(e.Protector)
+	}
+	return d, nil
 }
 
 // keyFault gives an error of the key hierarchy a kind.
 func keyFault(op string, err error) error {
-	if _, ok := errors.AsType[*fault.Error](err); ok {
+	if _, ok := errors.AsType[*fault.Error](err); ok || errors.Is(err, keys.ErrValidate) {
 		return err
 	}
 	return fault.New(op, "", fault.KeyGone, err)
@@ -118,7 +136,7 @@ func (tx *Tx) Wrap(d *DEK) (DEKEntry, error) {
 	if pr.admin != keys.Enabled { // the same as Permit
 		return DEKEntry{}, fault.New("object.Wrap", "", fault.KeyGone, pr.refusal())
 	}
-	w, err := tx.s.wrap(d, pr.active)
+	w, err := tx.wrap(d, pr.active)
 	if err != nil {
 		return DEKEntry{}, err
 	}
@@ -126,15 +144,28 @@ func (tx *Tx) Wrap(d *DEK) (DEKEntry, error) {
 	return w, nil
 }
 
+// kek opens a KEK for this transaction, without waiting for a vault.
+func (tx *Tx) kek(p keys.Protector, kref keys.ID) (keys.Version, secret.Key, error) {
+	h, err := tx.hold(p)
+	if err != nil {
+		return keys.Version{}, secret.Key{}, err
+	}
+	v, k, err := h.KEKByRef(kref)
+	return v, k, needs(p, err)
+}
+
 // wrap wraps d under one version of its protector's KEK.
-func (s *Store) wrap(d *DEK, kref keys.ID) (DEKEntry, error) {
-	v, kek, err := s.ring.KEKByRef(d.prot, kref)
+func (tx *Tx) wrap(d *DEK, kref keys.ID) (DEKEntry, error) {
+	v, kek, err := tx.kek(d.prot, kref)
 	if err != nil {
 		return DEKEntry{}, keyFault("object.Wrap", err)
 	}
 	w, err := keywrap.Wrap(kek, v.Kref, wrapAAD(d.owner, v, d.prot, d.id), d.key)
+	if errors.Is(err, secret.ErrDestroyed) {
+		return DEKEntry{}, &needsValidation{d.prot}
+	}
 	if err != nil {
 		return DEKEntry{}, err
 	}
-	return DEKEntry{ID: d.id, Protector: d.prot, Form: FormWrap, WrappedAt: s.now().UTC(), Wrap: w[:]}, nil
+	return DEKEntry{ID: d.id, Protector: d.prot, Form: FormWrap, WrappedAt: tx.s.now().UTC(), Wrap: w[:]}, nil
 }

@@ -17,6 +17,7 @@ const (
 type dekAt struct {
 	dek, owner keys.ID
 	prot       keys.Protector
+	epoch      uint64 // of the protector: what was opened before a drop stays unfound
 }
 
 // dekCache keeps opened data keys, the least recently used going first, none longer

@@ -19,7 +19,7 @@ func (s *Store) DrillKey(ctx context.Context, ring *keys.Ring, p keys.Protector)
 	if err != nil || !found {
 		return false, classify("object.DrillKey", err)
 	}
-	v, kek, err := ring.KEKByRef(p, e.Kref())
+	v, kek, err := ring.KEKByRef(ctx, p, e.Kref())
 	if err != nil {
 		return false, keyFault("object.DrillKey", err)
 	}

@@ -72,8 +72,9 @@ func (p protectorRow) refusal() error {
 	return errors.New("its keys are destroyed")
 }
 
-// Permit fails with a fault of kind KeyGone unless the keys of p may be used. In Update
-// the transaction does not commit if that changes before it does.
+// Permit fails with a fault of kind KeyGone unless an administrator lets the keys of p be
+// used. In Update the transaction does not commit if that changes before it does. It does
+// not ask after a customer's key: Need does.
 func (tx *Tx) Permit(p keys.Protector) error {
 	if p == keys.CPK {
 		return nil
@@ -88,12 +89,13 @@ func (tx *Tx) Permit(p keys.Protector) error {
 	return nil
 }
 
-// Usable is Permit outside of transactions: it asks the key store itself.
-func (s *Store) Usable(p keys.Protector) error {
+// Usable is Permit outside of transactions: it asks the key store itself, and where a
+// customer's key has to be validated it waits for the vault.
+func (s *Store) Usable(ctx context.Context, p keys.Protector) error {
 	if p == keys.CPK {
 		return nil
 	}
-	return s.ring.Usable(p)
+	return s.ring.Usable(ctx, p)
 }
 
 // Shredded reports whether all keys of p were destroyed.

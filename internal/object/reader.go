@@ -132,6 +132,9 @@ func (r *Reader) WriteTo(w io.Writer) (int64, error) {
 		return 0, errors.New("object: Reader is closed")
 	}
 	if r.small != nil {
+		if err := r.may(); err != nil {
+			return 0, classify("object.Read", err)
+		}
 		n, err := w.Write(r.small)
 		r.off += int64(n)
 		r.s.counters.OpenedBytes.Add(int64(n))
@@ -153,7 +156,7 @@ func (r *Reader) WriteTo(w io.Writer) (int64, error) {
 // disabled stops the streams that are on their way.
 func (r *Reader) may() error {
 	for _, d := range r.row.DEKs {
-		if err := r.s.Usable(d.Protector); err != nil {
+		if err := r.s.Usable(r.ctx, d.Protector); err != nil {
 			return err
 		}
 	}

@@ -99,6 +99,7 @@ func New(ctx context.Context, o Options) (*Store, error) {
 	if err := s.Mirror(ctx); err != nil {
 		return nil, err
 	}
+	o.Ring.OnDrop(s.deks.drop)
 	return s, nil
 }
 
@@ -109,11 +110,12 @@ func (s *Store) Close() { s.deks.clear() }
 func (s *Store) StoreID() keys.ID { return s.id }
 
 // View runs f over one snapshot. Content that f finds is not removed while it runs; a
-// Reader opened in f keeps its own afterwards.
+// Reader opened in f keeps its own afterwards. f may run again when a customer's key that
+// it needs had to be validated.
 func (s *Store) View(ctx context.Context, f func(*Tx) error) error {
-	defer s.Hold()()
-	return classify("object.View", s.meta.View(ctx, func(r meta.Reader) error {
-		return f(&Tx{s: s, r: r})
+	return classify("object.View", s.validated(ctx, func() error {
+		defer s.Hold()()
+		return s.meta.View(ctx, func(r meta.Reader) error { return f(&Tx{s: s, r: r}) })
 	}))
 }
 
@@ -121,9 +123,22 @@ func (s *Store) View(ctx context.Context, f func(*Tx) error) error {
 // several times and must have no other effects.
 func (s *Store) Update(ctx context.Context, f func(*Tx) error) error {
 	var last *Tx
-	err := s.meta.Update(ctx, func(m meta.Tx) error {
-		last = &Tx{s: s, r: m, w: m}
-		return f(last)
+	err := s.validated(ctx, func() error {
+		defer func() {
+			if last != nil {
+				last.releaseHolds()
+			}
+		}()
+		return s.meta.Update(ctx, func(m meta.Tx) error {
+			if last != nil { // a conflict: it runs again
+				last.releaseHolds()
+			}
+			last = &Tx{s: s, r: m, w: m}
+			if err := f(last); err != nil {
+				return err
+			}
+			return last.checkHolds()
+		})
 	})
 	if err == nil {
 		for _, c := range last.attached {

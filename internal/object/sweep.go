@@ -10,6 +10,7 @@ import (
 	"github.com/coffer-storage/coffer/internal/fault"
 	"github.com/coffer-storage/coffer/internal/keys"
 	"github.com/coffer-storage/coffer/internal/meta"
+	"github.com/coffer-storage/coffer/internal/secret"
 )
 
 const (
@@ -286,7 +287,7 @@ func (w *sweep) rewrap(ctx context.Context, t Table, rowKeys [][]byte) error {
 			if err != nil {
 				return err
 			}
-			krefs, err := w.row(r, pr.active)
+			krefs, err := w.row(tx, r, pr.active)
 			if err != nil {
 				return err
 			}
@@ -313,13 +314,13 @@ func (w *sweep) rewrap(ctx context.Context, t Table, rowKeys [][]byte) error {
 }
 
 // row wraps the old entries of r anew and returns the versions they were under.
-func (w *sweep) row(r *Row, active keys.ID) (krefs []keys.ID, err error) {
+func (w *sweep) row(tx *Tx, r *Row, active keys.ID) (krefs []keys.ID, err error) {
 	for i, e := range r.DEKs {
 		if !w.isOld(e, active) {
 			continue
 		}
 		krefs = append(krefs, e.Kref())
-		if r.DEKs[i], err = w.s.rewrap(r.Owner, e, active); err != nil {
+		if r.DEKs[i], err = tx.rewrap(r.Owner, e, active); err != nil {
 			return nil, err
 		}
 	}
@@ -327,18 +328,21 @@ func (w *sweep) row(r *Row, active keys.ID) (krefs []keys.ID, err error) {
 }
 
 // rewrap opens a wrap and makes it anew under another version.
-func (s *Store) rewrap(owner keys.ID, e DEKEntry, kref keys.ID) (DEKEntry, error) {
-	v, kek, err := s.ring.KEKByRef(e.Protector, e.Kref())
+func (tx *Tx) rewrap(owner keys.ID, e DEKEntry, kref keys.ID) (DEKEntry, error) {
+	v, kek, err := tx.kek(e.Protector, e.Kref())
 	if err != nil {
 		return e, keyFault("object.Sweep", err)
 	}
 	key, err := keywrap.Unwrap(kek, v.Kref, wrapAAD(owner, v, e.Protector, e.ID), e.Wrap)
+	if errors.Is(err, secret.ErrDestroyed) {
+		return e, &needsValidation{e.Protector}
+	}
 	if err != nil {
 		return e, fault.New("object.Sweep", "", fault.Corrupt, err)
 	}
 	d := (&dataKey{id: e.ID, owner: owner, prot: e.Protector, key: key}).lend()
 	defer d.Close()
-	return s.wrap(d, kref)
+	return tx.wrap(d, kref)
 }
 
 func (w *sweep) putCursor(tx *Tx, t Table, next []byte) error {

@@ -23,6 +23,7 @@ type Tx struct {
 
 	active     map[keys.Protector]protectorRow // read in this transaction
 	attached   []*Content
+	holds      []held // protectors whose keys this transaction uses
 	inlineRows int64
 }
 

@@ -230,6 +230,9 @@ func (p placeReader) ReadAt(b []byte, off int64) (int, error) {
 
 // Attach writes the rows of c's chunks and returns their references, in order.
 func (tx *Tx) Attach(c *Content) ([]Ref, error) {
+	if err := tx.Need(c.DEK.prot); err != nil {
+		return nil, err
+	}
 	c.mu.Lock()
 	c.attached = true
 	c.mu.Unlock()

@@ -35,16 +35,16 @@ func TestLife(t *testing.T) {
 	if err != nil || off.State != keys.Disabled || off.ID != made.ID || !off.Modified.Equal(s.Clock.Now()) || !off.Created.Equal(made.Created) {
 		t.Errorf("SetState = %+v, %v", off, err)
 	}
-	if err := s.Objects.Usable(made.Protector()); !fault.Is(err, fault.KeyGone) || !errors.Is(err, keys.ErrDisabled) {
+	if err := s.Objects.Usable(context.Background(), made.Protector()); !fault.Is(err, fault.KeyGone) || !errors.Is(err, keys.ErrDisabled) {
 		t.Errorf("Usable when disabled: %v", err)
 	}
-	if _, _, err := s.Ring.KEK(made.Protector()); !errors.Is(err, keys.ErrDisabled) {
+	if _, _, err := s.Ring.KEK(context.Background(), made.Protector()); !errors.Is(err, keys.ErrDisabled) {
 		t.Errorf("KEK when disabled: %v", err)
 	}
 	if on, err := s.Scopes.SetState(ctx, owner, "scope-a", keys.Enabled); err != nil || on.State != keys.Enabled {
 		t.Errorf("enabled again: %+v, %v", on, err)
 	}
-	if err := s.Objects.Usable(made.Protector()); err != nil {
+	if err := s.Objects.Usable(context.Background(), made.Protector()); err != nil {
 		t.Errorf("Usable: %v", err)
 	}
 	for _, n := range []string{"nothing", "No", "a--b"} {
@@ -61,7 +61,7 @@ func TestLife(t *testing.T) {
 	if _, err := s.Scopes.SetState(ctx, owner, "scope-a", keys.Enabled); !fault.Is(err, fault.KeyGone) {
 		t.Errorf("enabled after shredding: %v", err)
 	}
-	if _, _, err := s.Ring.KEK(made.Protector()); err == nil {
+	if _, _, err := s.Ring.KEK(context.Background(), made.Protector()); err == nil {
 		t.Error("the key opens after shredding")
 	}
 }

@@ -13,7 +13,8 @@ const (
 	flagPurge       = 2
 
 	maxText = 4 << 10 // URIs, names, who destroyed
-	maxWrap = 1 << 10 // RSA-OAEP output, up to RSA-8192
+	// MaxWrap is the longest RSA-OAEP output: of RSA-8192.
+	MaxWrap = 1 << 10
 
 	chainSize     = 16 + 1 + 16 + 17 + 8 + 4
 	keySize       = 8 + 16 + 1 + 5*8 + 4 + 16 + 1

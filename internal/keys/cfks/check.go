@@ -3,6 +3,7 @@ package cfks
 import (
 	"bytes"
 	"math"
+	"slices"
 )
 
 // maxSeconds bounds periods, so that they fit a time.Duration: 272 years.
@@ -166,11 +167,36 @@ func (p *ProtectorRecord) checkWrappings(c *Chain) error {
 }
 
 // Current is the wrapping in force, or nil when the key is service-managed.
-func (p *ProtectorRecord) Current() *Wrapping {
+func (p *ProtectorRecord) Current() *Wrapping { return p.inRole(Current) }
+
+// Pending is the wrapping of a switch that is not finished, or nil.
+func (p *ProtectorRecord) Pending() *Wrapping { return p.inRole(Pending) }
+
+// Previous is the wrapping that was in force before, or nil.
+func (p *ProtectorRecord) Previous() *Wrapping { return p.inRole(Previous) }
+
+func (p *ProtectorRecord) inRole(r Role) *Wrapping {
 	for i := range p.Wrappings {
-		if p.Wrappings[i].Role == Current {
+		if p.Wrappings[i].Role == r {
 			return &p.Wrappings[i]
 		}
 	}
 	return nil
+}
+
+// Has reports whether k has a secret in that form, under that wrapping.
+func (k *Key) Has(f Form, w ID) bool {
+	return slices.ContainsFunc(k.Secrets, func(s Secret) bool { return s.Form == f && s.W == w })
+}
+
+// SetSecret adds a secret in its place, instead of the one of its form and wrapping.
+func (k *Key) SetSecret(s Secret) {
+	secrets := slices.DeleteFunc(slices.Clone(k.Secrets), func(t Secret) bool { return s.Form == t.Form && s.W == t.W })
+	k.Secrets = append(secrets, s)
+	slices.SortFunc(k.Secrets, func(a, b Secret) int {
+		if a.before(&b) {
+			return -1
+		}
+		return 1
+	})
 }

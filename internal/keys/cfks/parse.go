@@ -117,7 +117,7 @@ func parseProtectorRecord(c *cursor) ProtectorRecord {
 			FederatedClient: string(c.bytes(maxText, "federated client id")),
 		}
 		copy(w.R[:], c.take(wrapSize, "R"))
-		w.Blob = c.bytes(maxWrap, "wrapped P")
+		w.Blob = c.bytes(MaxWrap, "wrapped P")
 		w.Created = c.u64("created")
 		w.Demoted = c.u64("demoted")
 		p.Wrappings = append(p.Wrappings, w)

@@ -1,6 +1,7 @@
 package filestore_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -102,7 +103,7 @@ func (l *life) check(t *testing.T, fsys vfs.FS, what string) {
 		t.Fatalf("%s: start did not finish", what)
 	}
 	for _, owner := range l.owners {
-		if _, _, err := r.KEK(keys.AccountProtector(owner)); err != nil {
+		if _, _, err := r.KEK(context.Background(), keys.AccountProtector(owner)); err != nil {
 			t.Fatalf("%s: KEK of an acknowledged owner: %v", what, err)
 		}
 		if _, _, err := r.System(owner); err != nil {

@@ -96,7 +96,7 @@ func knownKeys(t testing.TB, st *store.Store) (list secretBytes) {
 		for _, v := range c.Versions {
 			switch {
 			case c.Kind == keys.KEK:
-				_, k, err := st.Ring.KEKByRef(v.Protector, v.Kref)
+				_, k, err := st.Ring.KEKByRef(context.Background(), v.Protector, v.Kref)
 				add(k, err)
 			case c.Kind == keys.SYSK:
 				add(st.Ring.SystemByRef(c.Owner, v.Kref))

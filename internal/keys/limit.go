@@ -1,0 +1,135 @@
+package keys
+
+import (
+	"context"
+	"errors"
+	"net/url"
+	"strings"
+	"sync"
+	"time"
+)
+
+// Bounds of calls to one vault. What is over them waits, so that ten thousand keys in
+// one vault do not run into its throttling.
+const (
+	vaultInFlight = 4
+	vaultPace     = time.Second / 50
+	vaultWait     = 10 * time.Second // for a place
+	vaultCall     = 10 * time.Second // token, retries and call together
+)
+
+// errVaultBusy says that a call did not get its turn: it says nothing of the key.
+var errVaultBusy = errors.New("too many calls to this vault at once")
+
+// errVaultHangs says that calls to a vault do not end.
+var errVaultHangs = errors.New("the vault does not answer")
+
+// limit bounds the calls to one vault.
+type limit struct {
+	slots chan struct{}
+
+	mu       sync.Mutex
+	next     time.Time // when the next call may begin
+	answered time.Time // when the vault answered last, whatever it said
+}
+
+func newLimit() *limit { return &limit{slots: make(chan struct{}, vaultInFlight)} }
+
+// limits are those of all vaults.
+type limits struct {
+	mu sync.Mutex
+	m  map[string]*limit
+}
+
+// of returns the limit of the vault that a reference names.
+func (l *limits) of(uri string) *limit {
+	host := uri
+	if u, err := url.Parse(uri); err == nil {
+		host = strings.ToLower(u.Host)
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.m == nil {
+		l.m = map[string]*limit{}
+	}
+	if l.m[host] == nil {
+		l.m[host] = newLimit()
+	}
+	return l.m[host]
+}
+
+// acquire waits for a place. When none gets free because the calls before do not come
+// back, the vault hangs; else it is only busy.
+func (l *limit) acquire(ctx context.Context) error {
+	began := time.Now()
+	wait := time.NewTimer(vaultWait)
+	defer wait.Stop()
+	select {
+	case l.slots <- struct{}{}:
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-wait.C:
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		if l.answered.Before(began) {
+			return &VaultError{Reason: ReasonVault, Err: errVaultHangs}
+		}
+		return errVaultBusy
+	}
+	if d := time.Until(l.turn()); d > 0 {
+		t := time.NewTimer(d)
+		defer t.Stop()
+		select {
+		case <-t.C:
+		case <-ctx.Done():
+			<-l.slots
+			return ctx.Err()
+		}
+	}
+	return nil
+}
+
+// turn is when this call may begin.
+func (l *limit) turn() time.Time {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	now := time.Now()
+	if l.next.Before(now) {
+		l.next = now
+	}
+	at := l.next
+	l.next = at.Add(vaultPace)
+	return at
+}
+
+// release gives the place back.
+func (l *limit) release(answered bool) {
+	if answered {
+		l.mu.Lock()
+		l.answered = time.Now()
+		l.mu.Unlock()
+	}
+	<-l.slots
+}
+
+// call runs f under the limit and the deadline of the vault that uri names. sent is
+// called when the call begins.
+func (c *customers) call(ctx context.Context, uri string, sent func(), f func(context.Context) error) error {
+	l := c.limits.of(uri)
+	if err := l.acquire(ctx); err != nil {
+		return err
+	}
+	c.calls.Add(1)
+	if sent != nil {
+		sent()
+	}
+	ctx, cancel := context.WithTimeout(ctx, vaultCall)
+	defer cancel()
+	err := f(ctx)
+	ve, ok := errors.AsType[*VaultError](err)
+	l.release(err == nil || ok && ve.Definitive)
+	if err != nil && !ok { // a driver's own error, or the end of the time
+		err = &VaultError{Reason: ReasonVault, Err: err}
+	}
+	return err
+}
