@@ -36,18 +36,20 @@ const (
 
 // commands is the whole command line.
 type commands struct {
-	Serve    serveCmd    `cmd:"" help:"Serve the storage endpoints."`
-	Env      envCmd      `cmd:"" help:"Print connection strings and CA settings of the running server, to paste into a shell."`
-	Inspect  inspectCmd  `cmd:"" help:"Show how one blob is protected."`
-	Verify   verifyCmd   `cmd:"" help:"Authenticate every stored byte; search for plaintext."`
-	Backup   backupCmd   `cmd:"" help:"Back up data and keys, verify and restore backups."`
-	Keys     keysCmd     `cmd:"" help:"List, rotate and drill keys."`
-	Recovery recoveryCmd `cmd:"" help:"Make a recovery kit and prove that it works."`
-	Account  accountCmd  `cmd:"" help:"Create, list and delete storage accounts; show and renew their keys."`
-	Scope    scopeCmd    `cmd:"" help:"Create, list, disable and enable encryption scopes: keys of their own inside an account."`
-	Doctor   doctorCmd   `cmd:"" help:"Show what could lose your data or your keys, and what to do about it."`
-	Cse      cseCmd      `cmd:"" help:"Encrypt and decrypt on the client, as the .NET, Java and Python SDKs do; migrate from version 1.0."`
-	Version  versionCmd  `cmd:"" help:"Show version and cryptographic module."`
+	Serve        serveCmd        `cmd:"" help:"Serve the storage endpoints."`
+	Env          envCmd          `cmd:"" help:"Print connection strings and CA settings of the running server, to paste into a shell."`
+	Inspect      inspectCmd      `cmd:"" help:"Show how one blob is protected."`
+	Verify       verifyCmd       `cmd:"" help:"Authenticate every stored byte; search for plaintext."`
+	VerifyReport verifyReportCmd `cmd:"" help:"Check a report that verify --report wrote; no store is needed."`
+	Backup       backupCmd       `cmd:"" help:"Back up data and keys, verify and restore backups."`
+	Keys         keysCmd         `cmd:"" help:"List, rotate and drill keys."`
+	Recovery     recoveryCmd     `cmd:"" help:"Make a recovery kit and prove that it works."`
+	Account      accountCmd      `cmd:"" help:"Create, list and delete storage accounts; show and renew their keys."`
+	Scope        scopeCmd        `cmd:"" help:"Create, list, disable and enable encryption scopes: keys of their own inside an account."`
+	Audit        auditCmd        `cmd:"" help:"Show, verify and export the trail of what was done with keys."`
+	Doctor       doctorCmd       `cmd:"" help:"Show what could lose your data or your keys, and what to do about it."`
+	Cse          cseCmd          `cmd:"" help:"Encrypt and decrypt on the client, as the .NET, Java and Python SDKs do; migrate from version 1.0."`
+	Version      versionCmd      `cmd:"" help:"Show version and cryptographic module."`
 }
 
 // app is what commands run in.

@@ -49,6 +49,7 @@ func TestScripts(t *testing.T) {
 		},
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
 			"waitfor": waitFor, "http": doHTTP, "flip": flip, "stop": stop, "connection": connection,
+			"sub": substitute, "cptree": copyTree,
 		},
 	})
 }
@@ -112,6 +113,20 @@ func stop(ts *testscript.TestScript, _ bool, args []string) {
 	p, err := os.FindProcess(st.PID)
 	ts.Check(err)
 	ts.Check(p.Signal(syscall.SIGTERM))
+}
+
+// substitute replaces the first of two texts in a file by the second.
+func substitute(ts *testscript.TestScript, _ bool, args []string) {
+	path, b := ts.MkAbs(args[0]), ts.ReadFile(args[0])
+	if !strings.Contains(b, args[1]) {
+		ts.Fatalf("%s has no %q", args[0], args[1])
+	}
+	ts.Check(os.WriteFile(path, []byte(strings.Replace(b, args[1], args[2], 1)), 0o600))
+}
+
+// copyTree copies a directory.
+func copyTree(ts *testscript.TestScript, _ bool, args []string) {
+	ts.Check(os.CopyFS(ts.MkAbs(args[1]), os.DirFS(ts.MkAbs(args[0]))))
 }
 
 // flip changes a bit in the middle of a file.

@@ -26,6 +26,7 @@ type serveCmd struct {
 	AllowHTTP      bool     `help:"Serve plain HTTP on other addresses than loopback." name:"allow-http" env:"COFFER_ALLOW_HTTP"`
 	TrustProxy     bool     `help:"Believe X-Forwarded-For and X-Forwarded-Proto: only behind a proxy that sets both, and that nobody can pass by." env:"COFFER_TRUST_PROXY"`
 	KeystoreCopy   string   `help:"Keep a further copy of the key store in this directory, best on another disk." name:"keystore-copy" env:"COFFER_KEYSTORE_COPY" placeholder:"DIR"`
+	AuditAnchor    string   `help:"Append signed checkpoints of the audit trail to this file, best on another machine; a store older than it says is refused." env:"COFFER_AUDIT_ANCHOR" placeholder:"FILE"`
 	AcceptDataLoss bool     `help:"Serve other addresses than loopback without a proved recovery kit."`
 	AcceptRollback bool     `help:"Open a store that is older than it says itself."`
 	AllowXTS       bool     `name:"allow-xts" help:"In FIPS mode: open what a build without it sealed by AES-256-XTS (second layer)."`
@@ -61,7 +62,7 @@ func (c *serveCmd) config(a *app) (server.Config, error) {
 		Host: c.Host, BlobPort: c.BlobPort, ManagementPort: c.ManagementPort, Domains: c.Domain,
 		CertFile: c.Cert, KeyFile: c.Key, AllowHTTP: c.AllowHTTP, TrustProxy: c.TrustProxy,
 		AcceptDataLoss: c.AcceptDataLoss, AcceptRollback: c.AcceptRollback, AllowXTS: c.AllowXTS, ReadyFile: c.ReadyFile,
-		MemoryLimit: c.MemoryLimit << 20, Logger: c.logger(a),
+		MemoryLimit: c.MemoryLimit << 20, AuditAnchor: c.AuditAnchor, Logger: c.logger(a),
 	}
 	if c.KeystoreCopy != "" {
 		abs, err := filepath.Abs(c.KeystoreCopy)

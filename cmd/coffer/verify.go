@@ -13,6 +13,7 @@ import (
 type verifyCmd struct {
 	storeFlags
 	Search string `help:"File with strings, one a line, that must not be on disk (raw, hex, base64, UTF-16); - is stdin." placeholder:"FILE"`
+	Report string `help:"Write what was found to this file, dated and signed by the store; it must not be there yet." placeholder:"FILE"`
 }
 
 // maxSearch bounds the file of strings.
@@ -29,7 +30,13 @@ func (c *verifyCmd) Run(a *app) error {
 		args.Search = needles
 	}
 	var got server.VerifyReport
-	if err := c.call(a, "verify", args, &got); err != nil {
+	var err error
+	if c.Report != "" {
+		got, err = c.writeReport(a, args)
+	} else {
+		err = c.call(a, "verify", args, &got)
+	}
+	if err != nil {
 		return err
 	}
 	if a.json {

@@ -22,6 +22,11 @@ var ErrClosed = errors.New("audit: the log is closed")
 type Options struct {
 	Now     func() time.Time // nil: time.Now
 	MaxFile int64            // 0: MaxFile
+	// Sign makes a checkpoint of the last durable entry; nil: there are none. It and
+	// Anchor are called by one goroutine.
+	Sign func(Position) (Checkpoint, error)
+	// Anchor keeps a checkpoint elsewhere. May be nil.
+	Anchor func(Checkpoint) error
 }
 
 // Log writes the trail. One goroutine appends; records that wait together share a sync.
@@ -38,9 +43,11 @@ type Log struct {
 	state  State
 
 	// The rest belongs to the goroutine.
-	next uint64 // number of the next file
-	file File   // nil: make one
-	pos  Position
+	next     uint64 // number of the next file
+	file     File   // nil: make one
+	pos      Position
+	unsigned int       // records after the last checkpoint
+	since    time.Time // of the first of them
 }
 
 // State is how the log fares, for doctor and metrics.
@@ -48,6 +55,11 @@ type State struct {
 	Position Position // last durable entry
 	Lost     uint64   // records that were dropped because nothing could be written for long
 	Err      error    // why the last write failed; nil when it did not
+
+	Signed    uint64 // last entry with a checkpoint of this process
+	SignErr   error  // why the last checkpoint was not made
+	Anchored  uint64 // last entry whose checkpoint was given to the anchor
+	AnchorErr error  // why the last one was not
 }
 
 type waiting struct {
@@ -156,15 +168,20 @@ func (l *Log) run() {
 		batch, closed := l.take()
 		if len(batch) == 0 {
 			if closed {
+				if l.o.Sign != nil && l.unsigned > 0 {
+					l.sign()
+				}
 				l.endFile()
 				return
 			}
-			<-l.wake
+			l.rest()
 			continue
 		}
 		err := l.write(batch)
 		l.settle(batch, err)
 		if err == nil {
+			l.noteWritten(len(batch))
+			l.signIfDue()
 			continue
 		}
 		if closed {

@@ -43,6 +43,7 @@ type Config struct {
 	AllowHTTP      bool     // plain HTTP on other addresses than loopback
 	TrustProxy     bool     // believe X-Forwarded-For and X-Forwarded-Proto of the proxy that ends TLS
 	KeyStoreCopy   string   // another directory that keeps a copy of the key store; "" is none
+	AuditAnchor    string   // file elsewhere that keeps checkpoints of the audit trail; "" is none
 	AcceptDataLoss bool     // serve other addresses without a proved recovery kit
 	AcceptRollback bool     // open a store whose HEAD or log is missing or older
 	AllowXTS       bool     // in FIPS mode: open double extents that are sealed by AES-256-XTS

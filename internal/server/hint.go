@@ -43,6 +43,13 @@ var hints = map[fault.Kind]string{
 	fault.InvalidInput:      "see coffer help for what the command takes",
 }
 
+// IsDamage reports whether err says that something is not what was written: damaged,
+// forged, or another's.
+func IsDamage(err error) bool { return fault.Is(err, fault.Corrupt) || errors.Is(err, errForeign) }
+
+// errForeign is in the chain of the error about something that another store signed.
+var errForeign = errors.New("it is signed by another store")
+
 // Hint says what a person can do about err, or nothing.
 func Hint(err error) string {
 	if h, ok := errors.AsType[hinted](err); ok {

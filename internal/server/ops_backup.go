@@ -20,6 +20,7 @@ const (
 	auditBackup   = "backup.create"
 	auditRestore  = "backup.restore"
 	auditDrill    = "keys.drill"
+	auditReport   = "verify.report"
 	auditRecover  = "recovery.restore"
 	auditExpose   = "serve.accept-data-loss"
 	auditRollback = "serve.accept-rollback"

@@ -133,7 +133,8 @@ func checkPeriods(s *Server, ctx context.Context) []Advice {
 // backup were.
 func checkTrail(s *Server, _ context.Context) []Advice {
 	var drill, saved time.Time
-	_, err := audit.Verify(s.store.AuditFiles(), func(r audit.Record) error {
+	c := s.auditCheck()
+	c.Visit = func(r audit.Record) error {
 		switch {
 		case r.Outcome != audit.OK:
 		case r.Operation == auditDrill:
@@ -142,8 +143,9 @@ func checkTrail(s *Server, _ context.Context) []Advice {
 			saved = r.Time
 		}
 		return nil
-	})
-	out := one("ok", "audit trail", "its chain is whole", "")
+	}
+	rep, err := c.Files(s.store.AuditFiles())
+	out := one("ok", "audit trail", fmt.Sprintf("its chain is whole, signed up to entry %d of %d", rep.Signed, rep.End.Seq), "")
 	if err != nil {
 		out = one("danger", "audit trail", err.Error(), "keep a copy of audit/ for an investigation; restore the newest backup")
 	} else if st := s.store.Audit.State(); st.Err != nil || st.Lost > 0 {
@@ -152,8 +154,25 @@ func checkTrail(s *Server, _ context.Context) []Advice {
 	if s.store.Ring.Dev() {
 		return out
 	}
+	out = append(out, s.checkAnchor()...)
 	out = append(out, checkAge("key drill", s.now(), drill, drillAge, "coffer keys drill"))
 	return append(out, checkAge("backup", s.now(), saved, backupAge, "coffer backup create DIR, on another disk"))
+}
+
+// checkAnchor says whether the trail is known elsewhere.
+func (s *Server) checkAnchor() []Advice {
+	const check = "audit anchor"
+	switch st := s.store.Audit.State(); {
+	case st.SignErr != nil:
+		return one("warning", check, "checkpoints cannot be made: "+st.SignErr.Error(), "see that the disk has room and the key store its audit key")
+	case s.cfg.offline:
+		return nil // only a server knows its anchor
+	case s.cfg.AuditAnchor == "":
+		return one("note", check, "none: a store that is set back as a whole would go unseen", "coffer serve --audit-anchor FILE, on another machine")
+	case st.AnchorErr != nil:
+		return one("warning", check, "checkpoints do not reach it: "+st.AnchorErr.Error(), "make "+s.cfg.AuditAnchor+" writable")
+	}
+	return one("ok", check, s.cfg.AuditAnchor, "")
 }
 
 func checkAge(check string, now, last time.Time, most time.Duration, do string) Advice {

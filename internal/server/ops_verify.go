@@ -14,7 +14,6 @@ import (
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 
-	"github.com/coffer-storage/coffer/internal/audit"
 	"github.com/coffer-storage/coffer/internal/fault"
 	"github.com/coffer-storage/coffer/internal/keys"
 	"github.com/coffer-storage/coffer/internal/meta/sealedfs"
@@ -163,7 +162,7 @@ func (v *verifier) trail() error {
 		err := files.ReadAudit(a, func(p []byte) error { n += int64(len(p)); return nil })
 		v.file(fmt.Sprintf("audit/%06d.aud", a), n, err)
 	}
-	if _, err := audit.Verify(files, nil); err != nil {
+	if _, err := v.s.auditCheck().Files(files); err != nil {
 		v.damaged("audit", err.Error())
 	}
 	return nil

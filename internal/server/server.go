@@ -107,7 +107,7 @@ func (s *Server) openStore(ctx context.Context) error {
 	s.store, err = store.Open(ctx, store.Options{
 		Dir: s.cfg.Data, Dev: s.cfg.Dev, NoCreate: s.cfg.offline,
 		Service: s.keys.service, Infra: s.keys.infra, KeyStoreCopy: s.cfg.KeyStoreCopy,
-		AcceptRollback: s.cfg.AcceptRollback, AllowXTS: s.cfg.AllowXTS,
+		AuditAnchor: s.cfg.AuditAnchor, AcceptRollback: s.cfg.AcceptRollback, AllowXTS: s.cfg.AllowXTS,
 		MemTable: memTableSize, BlockCache: blockCacheSize,
 		Now: s.now, Logger: s.log, Fatal: s.cfg.Fatal,
 		OnCorrupt: s.metrics.corrupt(s.log), Hooks: s.metrics.hooks(), OnAlarm: s.metrics.alarm(s.log),

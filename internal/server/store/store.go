@@ -51,6 +51,10 @@ type Options struct {
 	// exist. "" is none.
 	KeyStoreCopy string
 
+	// AuditAnchor is a file, best on another machine, to which checkpoints of the audit
+	// trail are appended; a store that is older than it says is refused. "" is none.
+	AuditAnchor string
+
 	Dev            bool // development store: must match what the store says
 	NoCreate       bool // refuse an empty directory
 	AcceptRollback bool // go on where HEAD and logs do not agree
@@ -254,30 +258,6 @@ func (s *Store) openMeta(ctx context.Context, o *Options) error {
 		return err
 	}
 	s.later(s.Meta.Close)
-	return nil
-}
-
-// auditFiles gives the trail its files: sealed like everything else.
-type auditFiles struct{ *sealedfs.FS }
-
-func (a auditFiles) CreateAudit(n uint64) (audit.File, error) {
-	f, err := a.FS.CreateAudit(n)
-	if err != nil {
-		return nil, err
-	}
-	return f, nil
-}
-
-// AuditFiles gives the trail to who reads it.
-func (s *Store) AuditFiles() audit.Files { return auditFiles{s.Meta.FS()} }
-
-func (s *Store) openAudit(o *Options) error {
-	var err error
-	if s.Audit, err = audit.Open(s.AuditFiles(), audit.Options{Now: o.Now}); err != nil {
-		return err
-	}
-	s.Ring.SetAudit(s.Audit)
-	s.later(s.Audit.Close)
 	return nil
 }
 
