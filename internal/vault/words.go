@@ -108,3 +108,6 @@ type Page struct {
 	Keys []Key
 	Next string
 }
+
+// Name is the name of the key, in the spelling of its creation.
+func (k Key) Name() string { return k.Key }
