@@ -6,156 +6,25 @@ import (
 	"slices"
 	"testing"
 
-	"github.com/cockroachdb/pebble/v2/vfs"
-
-	"github.com/coffer-storage/coffer/internal/access"
 	"github.com/coffer-storage/coffer/internal/blob"
-	"github.com/coffer-storage/coffer/internal/crypt/crypttest"
-	"github.com/coffer-storage/coffer/internal/crypt/segment"
 	"github.com/coffer-storage/coffer/internal/fault"
 	"github.com/coffer-storage/coffer/internal/keys"
-	"github.com/coffer-storage/coffer/internal/meta"
-	"github.com/coffer-storage/coffer/internal/name"
 	"github.com/coffer-storage/coffer/internal/object"
-	"github.com/coffer-storage/coffer/internal/server/store"
 )
 
-// town is a store with two accounts, two containers in each, and in every container the
-// same three blobs: one in its row, one in a shared extent, one in an extent of its own.
-type town struct {
-	*store.Store
-	fs   *vfs.MemFS
-	refs []blob.Ref
-	want map[blob.Ref][]byte
-}
-
-var townSizes = []int{300, 40_000, 1_200_000}
-
-func newTown(t testing.TB) *town {
-	t.Helper()
-	w := &town{fs: vfs.NewMem(), want: map[blob.Ref][]byte{}}
-	w.Store = mustOpen(t, w.fs, newSecrets())
-	t.Cleanup(func() { w.Close() })
-	if _, err := w.Accounts.Create(ctx, "second", [2][]byte{}); err != nil {
-		t.Fatal(err)
-	}
-	for _, a := range []name.Account{account, "second"} {
-		for _, c := range []name.Container{"one", "two"}[:sized(1, 2, 2)] {
-			if _, err := w.Blobs.CreateContainer(ctx, callerOf(a), a, c, blob.ContainerOptions{}); err != nil {
-				t.Fatal(err)
-			}
-			for _, n := range townSizes {
-				r := blob.Ref{Account: a, Container: c, Blob: name.Blob(fmt.Sprint("b", n))}
-				data := content(fmt.Sprint(r), n)
-				if _, err := w.Blobs.PutBlob(ctx, callerOf(a), r, blob.PutOptions{
-					Length: int64(n), Body: bytes.NewReader(data), Metadata: blob.Metadata{{Name: "of", Value: string(a) + string(c)}},
-				}); err != nil {
-					t.Fatal(err)
-				}
-				w.refs, w.want[r] = append(w.refs, r), data
-			}
-		}
-	}
-	return w
-}
-
-func callerOf(a name.Account) *access.Caller {
-	return &access.Caller{Kind: access.SharedKey, Account: a, Secure: true}
-}
-
-// read opens a blob with a cold cache. Wrong bytes fail the test.
-func (w *town) read(t testing.TB, r blob.Ref) error {
-	t.Helper()
-	w.forget()
-	d, err := w.Blobs.Open(ctx, callerOf(r.Account), r, blob.ReadOptions{})
-	if err != nil {
-		return err
-	}
-	defer d.Close()
-	var b bytes.Buffer
-	_, err = d.WriteTo(&b)
-	if !bytes.HasPrefix(w.want[r], b.Bytes()) || err == nil && b.Len() != len(w.want[r]) {
-		t.Errorf("%v gives wrong bytes", r)
-	}
-	return err
-}
-
-// forget empties the caches of data keys.
-func (w *town) forget() {
-	for _, p := range w.Ring.Protectors() {
-		w.Objects.DropKeys(p.Protector)
-	}
-}
-
-// rows reads the stored rows of a table, by their whole key.
-func (w *town) rows(t testing.TB, tab object.Table) (ks, vs [][]byte) {
-	t.Helper()
-	err := w.Meta.View(ctx, func(r meta.Reader) error {
-		return r.Scan([]byte{tab.Prefix}, []byte{tab.Prefix + 1}, false, func(k, v []byte) (bool, error) {
-			ks, vs = append(ks, bytes.Clone(k)), append(vs, bytes.Clone(v))
-			return true, nil
-		})
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return ks, vs
-}
-
-func (w *town) set(t testing.TB, key, value []byte) {
-	t.Helper()
-	err := w.Meta.Update(ctx, func(tx meta.Tx) error {
-		tx.Put(key, crypttest.Sealed(value))
-		return nil
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-}
-
-// ownerOf is whose SYSK seals a row.
-func (w *town) ownerOf(tab object.Table, key []byte) keys.ID {
-	if tab.Owned {
-		return keys.ID(key[1:17])
-	}
-	return keys.ID(w.Ring.StoreID())
-}
-
-// row opens a row as it is stored now.
-func (w *town) row(tab object.Table, key []byte) (r *object.Row, err error) {
-	err = w.Objects.View(ctx, func(tx *object.Tx) error {
-		r, err = tx.Get(tab, w.ownerOf(tab, key), key[1:])
-		return err
-	})
-	return r, err
-}
-
-// refusals counts the pairs of a matrix.
-type refusals struct{ pairs, refused int }
-
-func (c *refusals) expect(t testing.TB, err error, format string, args ...any) {
-	t.Helper()
-	c.pairs++
-	if fault.Is(err, fault.Corrupt) {
-		c.refused++
-		return
-	}
-	t.Errorf("%s: error = %v, want Corrupt", fmt.Sprintf(format, args...), err)
-}
-
-func (c *refusals) report(t testing.TB, what string, least int) {
-	t.Helper()
-	t.Logf("C4: %-28s %5d of %5d pairs refused", what, c.refused, c.pairs)
-	if c.pairs < least {
-		t.Errorf("%s: only %d pairs, want %d", what, c.pairs, least)
+// inTowns runs a test in every town.
+func inTowns(t *testing.T, f func(*testing.T, *town)) {
+	t.Parallel()
+	for _, w := range towns {
+		t.Run(w.name, func(t *testing.T) { f(t, w.make(t)) })
 	}
 }
 
 // TestSwapRows (C4) puts every row of every table in the place of every other row, of its
 // own table and of the others, as somebody could who has the keys of the file system.
-func TestSwapRows(t *testing.T) {
-	t.Parallel()
-	w := newTown(t)
+func TestSwapRows(t *testing.T) { inTowns(t, swapRows) }
+
+func swapRows(t *testing.T, w *town) {
 	type entry struct {
 		tab        object.Table
 		key, value []byte
@@ -198,9 +67,9 @@ func TestSwapRows(t *testing.T) {
 }
 
 // TestSwapRowsAreRead does the same to the rows of blobs and reads them as a client.
-func TestSwapRowsAreRead(t *testing.T) {
-	t.Parallel()
-	w := newTown(t)
+func TestSwapRowsAreRead(t *testing.T) { inTowns(t, swapRowsAreRead) }
+
+func swapRowsAreRead(t *testing.T, w *town) {
 	for _, tab := range []object.Table{object.Blob, object.Chunk} {
 		ks, vs := w.rows(t, tab)
 		var c refusals
@@ -234,12 +103,13 @@ func TestSwapRowsAreRead(t *testing.T) {
 }
 
 // TestSwapWraps (C4) presents every wrap of a data key under the identity of every other.
-func TestSwapWraps(t *testing.T) {
-	t.Parallel()
-	w := newTown(t)
+func TestSwapWraps(t *testing.T) { inTowns(t, swapWraps) }
+
+func swapWraps(t *testing.T, w *town) {
 	type wrap struct {
 		owner keys.ID
 		e     object.DEKEntry
+		key   *blob.CustomerKey
 	}
 	var all []wrap
 	for _, tab := range []object.Table{object.Blob, object.Account} {
@@ -250,13 +120,20 @@ func TestSwapWraps(t *testing.T) {
 				t.Fatal(err)
 			}
 			for _, e := range r.DEKs {
-				all = append(all, wrap{r.Owner, e})
+				all = append(all, wrap{r.Owner, e, w.keyOf(t, r)})
 			}
 		}
 	}
 	var c refusals
-	open := func(owner keys.ID, e object.DEKEntry) error {
+	open := func(owner keys.ID, e object.DEKEntry, ck *blob.CustomerKey) error {
 		w.forget()
+		if e.Form == object.FormCPK {
+			d, err := w.Objects.OpenCustomerDEK(owner, e, ck)
+			if err == nil {
+				d.Close()
+			}
+			return err
+		}
 		d, err := w.Objects.OpenDEK(ctx, owner, e)
 		if err == nil {
 			d.Close()
@@ -264,7 +141,7 @@ func TestSwapWraps(t *testing.T) {
 		return err
 	}
 	for i, a := range all {
-		if err := open(a.owner, a.e); err != nil {
+		if err := open(a.owner, a.e, a.key); err != nil {
 			t.Fatalf("untouched wrap: %v", err)
 		}
 		for j, b := range all {
@@ -273,21 +150,45 @@ func TestSwapWraps(t *testing.T) {
 			}
 			mixed := a.e
 			mixed.Wrap = b.e.Wrap
-			refuse(t, &c, open(a.owner, mixed), "wrap %d as %d", j, i)
+			refuse(t, &c, open(a.owner, mixed, a.key), "wrap %d as %d", j, i)
+			mixed = b.e
+			mixed.ID = a.e.ID
+			refuse(t, &c, open(a.owner, mixed, b.key), "wrap %d with all that is its own as data key %d", j, i)
 			mixed = a.e
 			mixed.ID = b.e.ID
-			refuse(t, &c, open(a.owner, mixed), "wrap %d under the id of %d", i, j)
+			refuse(t, &c, open(a.owner, mixed, a.key), "wrap %d under the id of %d", i, j)
 			if a.owner != b.owner {
-				refuse(t, &c, open(a.owner, b.e), "wrap of another owner")
+				refuse(t, &c, open(a.owner, b.e, b.key), "wrap of another owner")
 			}
-			if a.e.Protector != b.e.Protector {
+			if a.e.Protector != b.e.Protector && a.e.Form == b.e.Form {
 				mixed = a.e
 				mixed.Protector = b.e.Protector
-				refuse(t, &c, open(a.owner, mixed), "wrap under another protector")
+				refuse(t, &c, open(a.owner, mixed, a.key), "wrap under another protector")
+			}
+			if a.key != nil && b.key != nil && a.key != b.key {
+				refuse(t, &c, open(a.owner, a.e, b.key), "wrap under another customer's key")
 			}
 		}
 	}
 	c.report(t, "wraps of data keys", sized(60, 300, 300))
+}
+
+// keyOf is the customer's key that a row of a blob wants, or nil.
+func (w *town) keyOf(t testing.TB, r *object.Row) *blob.CustomerKey {
+	t.Helper()
+	if r.CPKHash == nil {
+		return nil
+	}
+	for _, o := range w.with {
+		if o.Key == nil {
+			continue
+		}
+		if h := o.Key.Hash(); bytes.Equal(h[:], r.CPKHash) {
+			return o.Key
+		}
+	}
+	t.Fatal("a row under a key that nobody has")
+	return nil
 }
 
 // refuse is expect for keys: a key version of another protector is no damage but a
@@ -304,9 +205,9 @@ func refuse(t testing.TB, c *refusals, err error, format string, args ...any) {
 
 // TestSwapMetadata (C4) exchanges user metadata inside rows that are otherwise sealed
 // rightly: the whole part, and its bytes alone.
-func TestSwapMetadata(t *testing.T) {
-	t.Parallel()
-	w := newTown(t)
+func TestSwapMetadata(t *testing.T) { inTowns(t, swapMetadata) }
+
+func swapMetadata(t *testing.T, w *town) {
 	open := func(r object.Row, p object.Part) error {
 		r.Parts = slices.Clone(r.Parts)
 		r.SetPart(p)
@@ -320,6 +221,9 @@ func TestSwapMetadata(t *testing.T) {
 	for _, k := range ks {
 		r, err := w.row(object.Blob, k)
 		if err != nil {
+			t.Fatal(err)
+		}
+		if err := r.SetCustomerKey(w.keyOf(t, r)); err != nil {
 			t.Fatal(err)
 		}
 		p, _ := r.Part(object.PartMeta)
@@ -343,65 +247,28 @@ func TestSwapMetadata(t *testing.T) {
 	c.report(t, "metadata", sized(60, 264, 264))
 }
 
-// stored is a chunk where it lies on the disk.
-type stored struct {
-	path string
-	at   int
-	size int
-}
-
-// chunks finds the chunks in extents by their headers.
-func (w *town) chunks(t testing.TB) (list []stored) {
-	t.Helper()
-	for _, p := range files(t, w.fs) {
-		if kindOf(p) != "extent" {
-			continue
-		}
-		b, err := w.fs.UnsafeGetFileDataBuffer(p)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for at := 0; at < len(b); {
-			h, err := segment.ParseHeader(b[at:])
-			if err != nil {
-				t.Fatalf("%s at %d: %v", p, at, err)
-			}
-			n := int(segment.SealedSize(int64(townSizes[1]), h.Lg))
-			if len(b) > 1_000_000 {
-				n = len(b)
-			}
-			list = append(list, stored{p, at, n})
-			at += n
-		}
-	}
-	return list
-}
-
-func (w *town) bytesOf(t testing.TB, s stored) []byte {
-	t.Helper()
-	b, err := w.fs.UnsafeGetFileDataBuffer(s.path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return b[s.at : s.at+s.size]
-}
-
 // TestSwapContents (C4) exchanges contents of the same size between blobs, containers and
 // accounts, whole and without their headers.
-func TestSwapContents(t *testing.T) {
-	t.Parallel()
-	w := newTown(t)
+func TestSwapContents(t *testing.T) { inTowns(t, swapContents) }
+
+func swapContents(t *testing.T, w *town) {
 	list := w.chunks(t)
-	if want := sized(4, 8, 8); len(list) != want {
+	want := 0
+	for _, data := range w.want {
+		if len(data) > townSizes[0] {
+			want++
+		}
+	}
+	if len(list) != want {
 		t.Fatalf("%d chunks in extents, want %d", len(list), want)
 	}
 	var c refusals
 	for i, a := range list {
 		for _, b := range list[:i] {
-			if a.size != b.size {
+			if a.size != b.size || a.header != b.header {
 				continue
 			}
-			for _, from := range []int{0, segment.HeaderSize} {
+			for _, from := range []int{0, a.header} {
 				x, y := w.bytesOf(t, a)[from:], w.bytesOf(t, b)[from:]
 				swap := func() { t := bytes.Clone(x); copy(x, y); copy(y, t) }
 				swap()
