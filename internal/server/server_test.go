@@ -461,7 +461,7 @@ func TestMetricsAndHealth(t *testing.T) {
 	for _, want := range []string{
 		`coffer_requests_total{op="PutBlob",service="blob",status="201"} 4`, "coffer_request_seconds_bucket",
 		`coffer_body_bytes_total{direction="in",service="blob"}`, "coffer_sealed_bytes_total", "coffer_opened_bytes_total",
-		"coffer_data_key_lookups_total", "coffer_commit_batch_mean", "coffer_gc_backlog", "coffer_commit_seconds_count",
+		"coffer_data_key_lookups_total", `coffer_commit_batch_size_bucket{le="1"}`, "coffer_gc_backlog", "coffer_commit_seconds_count",
 		"process_resident_memory_bytes", "go_goroutines",
 	} {
 		if !strings.Contains(page, want) {

@@ -19,6 +19,7 @@ var endOfKeys = bytes.Repeat([]byte{0xff}, 64)
 type Stats struct {
 	Commits, Conflicts, Syncs uint64
 	BatchMean                 float64 // commits per log sync
+	Batches                   Batches
 	DiskBytes                 uint64
 	MemTableBytes             uint64
 	BlockCacheBytes           int64
@@ -35,6 +36,7 @@ func (s *Store) Stats() Stats {
 		Commits:   s.commits.Load(),
 		Conflicts: s.conflicts.Load(),
 		Syncs:     s.fs.LogSyncs(),
+		Batches:   s.batches.snapshot(),
 		TornTails: s.torn.Load(),
 		Full:      s.space.full.Load(),
 		FreeBytes: s.space.free.Load(),

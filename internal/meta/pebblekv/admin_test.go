@@ -238,7 +238,7 @@ func TestHooks(t *testing.T) {
 		t.Errorf("%d commits, %d conflicts, want 3, 1", commits.Load(), conflicts.Load())
 	}
 	st := s.Stats()
-	if st.Commits != 3 || st.Conflicts != 1 || st.Syncs == 0 || st.WALFiles == 0 {
+	if st.Commits != 3 || st.Conflicts != 1 || st.Syncs == 0 || st.WALFiles == 0 || st.Batches.Commits != 3 || st.Batches.Syncs == 0 {
 		t.Errorf("Stats = %+v", st)
 	}
 }

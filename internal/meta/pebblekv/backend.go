@@ -102,6 +102,7 @@ func (s *Store) Durable(prepared any) error {
 		return meta.ErrFailed
 	}
 	s.commits.Add(1)
+	s.batches.add(s.fs.LogSyncs())
 	if s.opts.Hooks.Commit != nil {
 		s.opts.Hooks.Commit(time.Since(p.start), p.size)
 	}

@@ -76,6 +76,7 @@ type Store struct {
 	seq    uint64 // last commit; Apply is called once at a time
 
 	commits, conflicts, torn atomic.Uint64
+	batches                  batches
 	latched                  atomic.Pointer[error]
 	failing                  chan struct{} // closed by latch
 	stuck                    chan error    // background work that failed, which the engine tries again and again
