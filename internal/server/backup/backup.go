@@ -49,8 +49,14 @@ type Result struct {
 	Linked int64 // files that share their blocks with the store
 }
 
-// Progress is told how many bytes are done.
+// Progress is told how many bytes are done. It may be nil.
 type Progress func(stage string, done, total int64)
+
+func (p Progress) tell(stage string, done, total int64) {
+	if p != nil {
+		p(stage, done, total)
+	}
+}
 
 // Create makes a set of s in dir, which must be empty or not there.
 func Create(ctx context.Context, s *store.Store, dir string, now time.Time, progress Progress) (Result, error) {
@@ -222,7 +228,7 @@ func (c *creator) copyExtents() error {
 	}
 	var done int64
 	for _, i := range c.extents {
-		c.progress("copy", done, c.total)
+		c.progress.tell("copy", done, c.total)
 		from := where.Path(i)
 		rel, err := filepath.Rel(c.s.Dir, from)
 		if err != nil {
@@ -315,7 +321,7 @@ func (c *creator) writeManifest(k sealedfs.Keys) error {
 	var done int64
 	err := walk(c.dir, func(rel string, size int64) error {
 		f := File{Path: rel, Size: uint64(size)}
-		c.progress("hash", done, 0)
+		c.progress.tell("hash", done, 0)
 		var err error
 		if f.Sum, err = hashFile(c.ctx, filepath.Join(c.dir, rel), size); err != nil {
 			return err

@@ -39,7 +39,7 @@ func Verify(ctx context.Context, dir string, open Opener, progress Progress) (Re
 		total += int64(f.Size)
 	}
 	for _, f := range m.Files {
-		progress("verify", r.Bytes, total)
+		progress.tell("verify", r.Bytes, total)
 		got, err := hashFile(ctx, filepath.Join(dir, filepath.FromSlash(f.Path)), int64(f.Size))
 		if err != nil {
 			return r, damaged(dir, f.Path, err)
@@ -139,7 +139,7 @@ func Restore(ctx context.Context, dir, data string, open Opener, progress Progre
 	}
 	last := map[string][]byte{}
 	for _, f := range m.Files {
-		progress("restore", r.Bytes, total)
+		progress.tell("restore", r.Bytes, total)
 		if slices.Contains(lastFiles, f.Path) {
 			if last[f.Path], err = readChecked(dir, f); err != nil {
 				return r, err

@@ -54,13 +54,13 @@ func TestNoPlaintextInBackup(t *testing.T) {
 	}
 	known := knownKeys(t, st)
 	set, restored := filepath.Join(base, "set"), filepath.Join(base, "restored")
-	if _, err := backup.Create(ctx, st, set, time.Now(), func(string, int64, int64) {}); err != nil {
+	if _, err := backup.Create(ctx, st, set, time.Now(), nil); err != nil {
 		t.Fatal(err)
 	}
 	opener := func(ctx context.Context, port keys.Port) (*keys.Ring, error) {
 		return keys.Open(ctx, keys.Options{Store: port, Service: sec.service, Infra: sec.infra})
 	}
-	if _, err := backup.Restore(ctx, set, restored, opener, func(string, int64, int64) {}); err != nil {
+	if _, err := backup.Restore(ctx, set, restored, opener, nil); err != nil {
 		t.Fatal(err)
 	}
 	search(t, set, p, "backup")
