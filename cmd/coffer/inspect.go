@@ -80,7 +80,8 @@ func parseTarget(s string) (server.Target, error) {
 	}
 	parts := strings.SplitN(path, "/", 3)
 	if len(parts) != 3 || parts[0] == "" || parts[1] == "" || parts[2] == "" {
-		return server.Target{}, fmt.Errorf("%q names no blob: it is ACCOUNT/CONTAINER/BLOB or the blob's URL", s)
+		return server.Target{}, server.WithHint(fmt.Errorf("%q names no blob", s),
+			"name it as ACCOUNT/CONTAINER/BLOB, as in devstoreaccount1/tour/hello.txt, or by its URL")
 	}
 	return server.Target{Account: parts[0], Container: parts[1], Blob: parts[2]}, nil
 }

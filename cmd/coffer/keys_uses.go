@@ -38,6 +38,9 @@ func (c *keysUsesCmd) Run(a *app) error {
 func (a *app) uses(got server.UsesReport) {
 	fmt.Fprintf(a.stdout, "%s is %s and protects %d contents (%s) and %d blobs with staged blocks\n",
 		got.What, got.State, got.Contents, size(got.Bytes), got.Staged)
+	if got.Double {
+		fmt.Fprintln(a.stdout, "around all of it is a second layer, under the infrastructure key")
+	}
 	rows := [][]string{{"VERSION", "REF", "STATE", "DATA KEYS"}}
 	for _, k := range got.Counts {
 		rows = append(rows, []string{fmt.Sprint(k.Version), k.Ref, k.State, fmt.Sprint(k.Uses)})

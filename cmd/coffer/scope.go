@@ -31,24 +31,33 @@ func (c *oneScope) run(a *app, op string, args server.ScopeArgs) error {
 		a.printJSON(got)
 		return nil
 	}
-	layers := "one layer"
-	if got.Double {
-		layers = "two layers (infrastructure encryption)"
-	}
 	a.table(
 		[]string{"scope", got.Account + "/" + got.Name},
 		[]string{"state", got.State},
 		[]string{"key", fmt.Sprintf("%s version %d (%s), managed by the %s", got.Key.Chain, got.Key.Version, got.Key.Ref, got.Source)},
-		[]string{"encryption", layers},
+		[]string{"encryption", layers(got.Double)},
 		[]string{"created", when(&got.Created)},
 		[]string{"changed", when(&got.Modified)},
 	)
 	return nil
 }
 
-type scopeCreateCmd struct{ oneScope }
+func layers(double bool) string {
+	if double {
+		return "two layers (infrastructure encryption)"
+	}
+	return "one layer"
+}
 
-func (c *scopeCreateCmd) Run(a *app) error { return c.run(a, "scope.create", server.ScopeArgs{}) }
+type scopeCreateCmd struct {
+	oneScope
+
+	InfrastructureEncryption bool `help:"Encrypt everything under it a second time, under a key from the infrastructure root; for the life of the scope."`
+}
+
+func (c *scopeCreateCmd) Run(a *app) error {
+	return c.run(a, "scope.create", server.ScopeArgs{Double: c.InfrastructureEncryption})
+}
 
 type scopeShowCmd struct{ oneScope }
 
@@ -76,9 +85,9 @@ func (c *scopeListCmd) Run(a *app) error {
 		a.printJSON(got)
 		return nil
 	}
-	rows := [][]string{{"SCOPE", "STATE", "KEY VERSION", "MANAGED BY", "CREATED"}}
+	rows := [][]string{{"SCOPE", "STATE", "KEY VERSION", "MANAGED BY", "LAYERS", "CREATED"}}
 	for _, s := range got {
-		rows = append(rows, []string{s.Name, s.State, fmt.Sprint(s.Key.Version), s.Source, when(&s.Created)})
+		rows = append(rows, []string{s.Name, s.State, fmt.Sprint(s.Key.Version), s.Source, map[bool]string{false: "1", true: "2"}[s.Double], when(&s.Created)})
 	}
 	a.table(rows...)
 	return nil

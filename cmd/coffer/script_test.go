@@ -65,15 +65,17 @@ func waitFor(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Fatalf("%s does not come", args[0])
 }
 
-// doHTTP sends a signed request: http READY METHOD PATH STATUS [BODY-FILE]. The body of
-// the answer is its output. "http !READY .." sends it without a signature.
+// doHTTP sends a signed request: http READY METHOD PATH STATUS [BODY-FILE] [NAME:VALUE]..
+// with those headers. The body of the answer is its output. "http !READY .." sends it
+// without a signature.
 func doHTTP(ts *testscript.TestScript, _ bool, args []string) {
 	name, unsigned := strings.CutPrefix(args[0], "!")
 	var st server.Status
 	ts.Check(json.Unmarshal([]byte(ts.ReadFile(name)), &st))
 	var body string
-	if len(args) > 4 {
-		body = ts.ReadFile(args[4])
+	headers := args[4:]
+	if len(headers) > 0 && !strings.Contains(headers[0], ":") {
+		body, headers = ts.ReadFile(headers[0]), headers[1:]
 	}
 	// @name/.. is another account, with the same key.
 	account, url := st.Account, st.Blob+args[2]
@@ -89,6 +91,10 @@ func doHTTP(ts *testscript.TestScript, _ bool, args []string) {
 	if args[1] == "PUT" && !strings.Contains(args[2], "?") {
 		req.Header.Set("x-ms-blob-type", "BlockBlob")
 		req.Header.Set("x-ms-meta-Note", "canary in metadata")
+	}
+	for _, h := range headers {
+		name, value, _ := strings.Cut(h, ":")
+		req.Header.Set(name, value)
 	}
 	if !unsigned {
 		key, err := base64.StdEncoding.DecodeString(st.Key)

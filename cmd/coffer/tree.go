@@ -39,6 +39,9 @@ func nodeText(n *server.KeyTree) string {
 	if n.State != "" {
 		s += ", " + n.State
 	}
+	if n.Double {
+		s += ", two layers"
+	}
 	if n.Contents > 0 {
 		s += fmt.Sprintf(": %d contents", n.Contents)
 	}

@@ -14,7 +14,7 @@ func TestTree(t *testing.T) {
 	tree := &server.KeyTree{Name: "store", Contents: 3, Children: []*server.KeyTree{
 		{Name: "service root", State: "opened by key file", Children: []*server.KeyTree{
 			{Name: "account <a&b>", Children: []*server.KeyTree{{Name: "version 1", State: "active", Contents: 3}}},
-			{Name: "scope s", State: "disabled"},
+			{Name: "scope s", State: "disabled", Double: true},
 		}},
 		{Name: "infrastructure root"},
 	}}
@@ -26,7 +26,7 @@ func TestTree(t *testing.T) {
 |- service root, opened by key file
 |  |- account <a&b>
 |  |  '- version 1, active: 3 contents
-|  '- scope s, disabled
+|  '- scope s, disabled, two layers
 '- infrastructure root
 `
 	if text.String() != want {

@@ -18,7 +18,10 @@ type hinted struct {
 
 func (h hinted) Unwrap() error { return h.error }
 
-// withHint adds what to do next to an error.
+// WithHint adds what to do next to an error: Hint finds it.
+func WithHint(err error, hint string) error { return withHint(err, hint) }
+
+// withHint is WithHint.
 func withHint(err error, hint string) error {
 	if err == nil {
 		return nil

@@ -8,6 +8,7 @@ import (
 
 	"github.com/coffer-storage/coffer/internal/account"
 	"github.com/coffer-storage/coffer/internal/blob"
+	"github.com/coffer-storage/coffer/internal/extent"
 	"github.com/coffer-storage/coffer/internal/fault"
 	"github.com/coffer-storage/coffer/internal/keys"
 	"github.com/coffer-storage/coffer/internal/object"
@@ -35,7 +36,7 @@ func (s *Server) opKeysTree(ctx context.Context, _ Nothing, progress func(Progre
 	t.Children = []*KeyTree{service, infra}
 	owners := map[keys.ID]*KeyTree{}
 	for _, a := range accounts {
-		owners[a.ID] = &KeyTree{Name: "account " + string(a.Name)}
+		owners[a.ID] = &KeyTree{Name: "account " + string(a.Name), Double: s.double(a.ID, a.Protector)}
 	}
 	var scopes []*KeyTree
 	parents := map[*KeyTree]*KeyTree{}
@@ -48,6 +49,8 @@ func (s *Server) opKeysTree(ctx context.Context, _ Nothing, progress func(Progre
 		owner := owners[c.Owner]
 		switch {
 		case c.Kind == keys.IDK:
+			n.Contents = counts[secondLayer]
+			infra.Contents = n.Contents
 			infra.Children = append(infra.Children, n)
 		case c.Owner == store:
 			service.Children = append(service.Children, n)
@@ -57,7 +60,7 @@ func (s *Server) opKeysTree(ctx context.Context, _ Nothing, progress func(Progre
 				n.Name = "scope without a name"
 			}
 			if p, ok := s.store.Ring.Protector(c.Protector); ok {
-				n.State = p.Admin.String()
+				n.State, n.Double = p.Admin.String(), s.double(c.Owner, c.Protector)
 			}
 			if owner == nil {
 				n.Name = "(deleted account) " + n.Name
@@ -105,6 +108,14 @@ func (s *Server) rootState(r keys.Root) string {
 	return "opened by " + provider
 }
 
+// double says whether what an owner stores under a protector has two layers.
+func (s *Server) double(owner keys.ID, p keys.Protector) bool {
+	return s.store.Objects.ClassOf(owner, p) == extent.Double
+}
+
+// secondLayer is what countKeys counts the contents with two layers under; no key has it.
+var secondLayer keys.ID
+
 // countKeys counts the contents under every key version; those under customer-provided
 // keys count under the id of their account.
 func (s *Server) countKeys(ctx context.Context, accounts []account.Info, progress func(Progress)) (map[keys.ID]int64, error) {
@@ -116,15 +127,21 @@ func (s *Server) countKeys(ctx context.Context, accounts []account.Info, progres
 		}
 		err := s.store.Blobs.Uses(ctx, a, func(object.DEKEntry) bool { return true }, func(u blob.Used) error {
 			seen := map[keys.ID]bool{}
+			count := func(id keys.ID) {
+				if !seen[id] {
+					counts[id]++
+				}
+				seen[id] = true
+			}
 			for _, e := range u.Wraps {
 				id := e.Kref()
 				if e.Protector == keys.CPK {
 					id = a.ID
 				}
-				if !seen[id] {
-					counts[id]++
+				count(id)
+				if s.double(a.ID, e.Protector) {
+					count(secondLayer)
 				}
-				seen[id] = true
 			}
 			if done++; done%1000 == 0 {
 				progress(Progress{Stage: "count", Done: done, Unit: "contents"})

@@ -27,7 +27,7 @@ func (s *Server) uses(ctx context.Context, p keys.Protector, what string, limit 
 	if !ok {
 		return UsesReport{}, fault.New("server.keysUses", what, fault.ResourceNotFound, errors.New("no such key"))
 	}
-	r := UsesReport{What: what, State: info.Admin.String(), Names: []string{}, Counts: []KeyUse{}}
+	r := UsesReport{What: what, State: info.Admin.String(), Double: s.double(info.Owner, p), Names: []string{}, Counts: []KeyUse{}}
 	acct, err := s.accountByID(ctx, info.Owner)
 	if err != nil {
 		return r, err

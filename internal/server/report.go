@@ -240,6 +240,7 @@ type UsesArgs struct {
 type UsesReport struct {
 	What     string       `json:"what"`
 	State    string       `json:"state"`
+	Double   bool         `json:"double,omitempty"` // there is a second layer, under a key of another root
 	Keys     []KeyVersion `json:"keys"`
 	Counts   []KeyUse     `json:"counts"` // data keys under each version
 	Contents int64        `json:"contents"`
@@ -270,10 +271,12 @@ type DestroyReport struct {
 	Remains    []string     `json:"remains"`
 }
 
-// KeyTree is the key hierarchy with what each key protects.
+// KeyTree is the key hierarchy with what each key protects. Contents with two layers
+// count under both roots.
 type KeyTree struct {
 	Name     string     `json:"name"`
 	State    string     `json:"state,omitempty"`
+	Double   bool       `json:"double,omitempty"` // an account or scope with infrastructure encryption
 	Contents int64      `json:"contents"`
 	Children []*KeyTree `json:"children,omitempty"`
 }
