@@ -8,6 +8,8 @@
 //	shared key      everything on its own account
 //	account SAS     services (ss), resource types (srt) and permissions (sp) must all fit
 //	service SAS     the signed blob or container, and permissions (sp)
+//	bearer          what the roles of the principal give
+//	user delegation SAS   as a service SAS, and no more than the roles of who signed it give
 //
 // Every refusal has the kind that the service answers with; see Allow.
 package access
@@ -28,9 +30,11 @@ const (
 	SharedKeyLite
 	AccountSAS
 	ServiceSAS
+	Bearer
+	UserDelegationSAS
 )
 
-var kindNames = [...]string{"Anonymous", "SharedKey", "SharedKeyLite", "AccountSAS", "ServiceSAS"}
+var kindNames = [...]string{"Anonymous", "SharedKey", "SharedKeyLite", "AccountSAS", "ServiceSAS", "OAuth", "DelegationSas"}
 
 func (k Kind) String() string {
 	if int(k) < len(kindNames) {
@@ -43,8 +47,12 @@ func (k Kind) String() string {
 // nil one, is anonymous.
 type Caller struct {
 	Kind      Kind
-	Account   name.Account // whose key signed
-	SAS       *SAS         // for AccountSAS and ServiceSAS
+	Account   name.Account // whose key signed, or that the token is used on
+	SAS       *SAS         // for AccountSAS, ServiceSAS and UserDelegationSAS
+	Principal string       // object id, for Bearer and UserDelegationSAS
+	Tenant    string       // of the principal
+	Roles     Roles        // what the principal may do
+	Resource  string       // id of the account as a resource: where roles count
 	Secure    bool         // the request came over TLS
 	IP        netip.Addr
 	RequestID string

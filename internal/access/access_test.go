@@ -138,3 +138,68 @@ func TestKindString(t *testing.T) {
 		}
 	}
 }
+
+func TestRoles(t *testing.T) {
+	const acct = name.Account("acct")
+	roles := func(give ...Action) Roles {
+		return func(action string, data bool, scope string) bool {
+			for _, a := range give {
+				if a == (Action{action, data}) && (scope == "/r" || scope == "/r/blobServices/default/containers/box") {
+					return true
+				}
+			}
+			return false
+		}
+	}
+	bearer := func(give ...Action) *Caller {
+		return &Caller{Kind: Bearer, Account: acct, Resource: "/r", Roles: roles(give...)}
+	}
+	sas := func(sp string, give ...Action) *Caller {
+		c := bearer(give...)
+		c.Kind, c.SAS = UserDelegationSAS, &SAS{Resource: "c", Container: "box", Permissions: sp}
+		return c
+	}
+	read := Need{Account: acct, Type: Object, Permissions: "r", Container: "box", Blob: "b", Actions: []Action{ReadBlob}}
+	create := Need{Account: acct, Type: Object, Permissions: "cw", Container: "box", Blob: "b", Actions: []Action{WriteBlob, AddBlob}}
+	elsewhere := read
+	elsewhere.Container = "box2"
+	noRole := read
+	noRole.Actions = nil
+	acl := Need{Account: acct, Type: Container, KeyOnly: true, Container: "box", Actions: []Action{WriteACL}}
+	info := Need{Account: acct, Type: AnyType, Actions: []Action{ReadInfo}}
+	foreign := read
+	foreign.Account = "acct2"
+	for what, tt := range map[string]struct {
+		c       *Caller
+		n       Need
+		want    fault.Kind
+		replace bool
+	}{
+		"reader reads":             {bearer(ReadBlob), read, success, false},
+		"reader elsewhere":         {bearer(ReadBlob), elsewhere, fault.PermissionMismatch, false},
+		"reader writes":            {bearer(ReadBlob), create, fault.PermissionMismatch, false},
+		"writer creates":           {bearer(WriteBlob), create, success, true},
+		"adder creates":            {bearer(AddBlob), create, success, false},
+		"no roles":                 {&Caller{Kind: Bearer, Account: acct}, read, fault.PermissionMismatch, false},
+		"no role is enough":        {bearer(ReadBlob), noRole, fault.InsufficientAccount, false},
+		"owner sets policies":      {bearer(WriteACL), acl, success, false},
+		"other account":            {bearer(ReadBlob), foreign, fault.AuthenticationFailed, false},
+		"SAS of a reader":          {sas("r", ReadBlob), read, success, false},
+		"SAS of nobody":            {sas("r"), read, fault.PermissionMismatch, false},
+		"SAS without the letter":   {sas("w", ReadBlob), read, fault.PermissionMismatch, false},
+		"SAS says more than roles": {sas("rcw", ReadBlob), create, fault.PermissionMismatch, false},
+		"SAS replaces":             {sas("w", WriteBlob), create, success, true},
+		"SAS creates only":         {sas("c", WriteBlob), create, success, false},
+		"SAS of who adds only":     {sas("w", AddBlob), create, success, false},
+		"SAS and policies":         {sas("rwdl", WriteACL), acl, fault.InsufficientAccount, false},
+		"SAS, account information": {sas("r"), info, success, false},
+	} {
+		err := tt.c.Allow(tt.n)
+		if tt.want == success && err != nil || tt.want != success && !fault.Is(err, tt.want) {
+			t.Errorf("%s: Allow = %v, want %v", what, err, tt.want)
+		}
+		if got := tt.c.MayReplace(tt.n); err == nil && got != tt.replace {
+			t.Errorf("%s: MayReplace = %v, want %v", what, got, tt.replace)
+		}
+	}
+}

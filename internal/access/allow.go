@@ -34,6 +34,8 @@ type Need struct {
 	Blob        name.Blob
 	Snapshot    string
 	KeyOnly     bool // no SAS is enough
+	// Actions are those of roles any one of which is enough. Without one no role is.
+	Actions []Action
 	// Anonymous is the least public access that lets anybody do it; PublicNone: nobody.
 	Anonymous Public
 	// Public is what the container grants, PublicNone when there is no such container.
@@ -50,6 +52,7 @@ type Need struct {
 //	ServiceMismatch       the account SAS lacks the service
 //	AuthorizationFailure  a service SAS cannot do this at all
 //	InsufficientAccount   only the account key can
+//	PermissionMismatch    no role of the principal gives it
 //	ResourceNotFound      anonymous, and the container is not public: it says not even that it exists
 //	PublicAccessNotPermitted  anonymous, on an account that forbids public access
 //	NoAuthentication      anonymous, and nothing public would ever do
@@ -75,6 +78,12 @@ func (c *Caller) Allow(n Need) error {
 		k, ok = accountSAS(c.SAS, n)
 	case ServiceSAS:
 		k, ok = serviceSAS(c.SAS, n)
+	case Bearer:
+		k, ok = c.byRole(n)
+	case UserDelegationSAS:
+		if k, ok = serviceSAS(c.SAS, n); ok && n.Type != AnyType {
+			k, ok = c.byRole(n)
+		}
 	default:
 		k = fault.AuthenticationFailed
 	}

@@ -22,7 +22,7 @@ const (
 
 // GetContainerACL returns the public access and the stored policies of a container.
 func (s *Service) GetContainerACL(ctx context.Context, c *access.Caller, a name.Account, n name.Container, cond Conditions) (ACL, error) {
-	box, err := s.readContainer(ctx, "blob.GetContainerACL", c, boxRef(a, n), needACL, cond)
+	box, err := s.readContainer(ctx, "blob.GetContainerACL", c, boxRef(a, n), needReadACL, cond)
 	if err != nil {
 		return ACL{}, err
 	}
@@ -34,7 +34,7 @@ func (s *Service) GetContainerACL(ctx context.Context, c *access.Caller, a name.
 
 // SetContainerACL replaces the public access and the stored policies of a container.
 func (s *Service) SetContainerACL(ctx context.Context, c *access.Caller, a name.Account, n name.Container, o ACLOptions) (Written, error) {
-	k, err := s.begin(ctx, "blob.SetContainerACL", c, boxRef(a, n), needACL)
+	k, err := s.begin(ctx, "blob.SetContainerACL", c, boxRef(a, n), needWriteACL)
 	if err != nil {
 		return Written{}, err
 	}

@@ -226,9 +226,9 @@ func (k *call) findIn(tx *object.Tx, box *container) (*found, error) {
 	return f, err
 }
 
-// overwrite refuses a SAS that may create but not write, when the blob is there.
+// overwrite refuses who may create but not write, when the blob is there.
 func (k *call) overwrite(f *found) error {
-	if f.rec != nil && k.who != nil && k.who.SAS != nil && !k.who.SAS.Permits("w") {
+	if f.rec != nil && !k.who.MayReplace(k.need) {
 		return k.fault(fault.UnauthorizedBlobOverwrite)
 	}
 	return nil

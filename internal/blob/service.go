@@ -52,21 +52,24 @@ func New(store *object.Store, accounts *account.Service, scopes *scope.Service, 
 
 // What the operations ask of their callers.
 var (
-	needRead       = access.Need{Type: access.Object, Permissions: "r", Anonymous: access.PublicBlob}
-	needCreate     = access.Need{Type: access.Object, Permissions: "cw"} // w alone may overwrite: see overwrite
-	needWrite      = access.Need{Type: access.Object, Permissions: "w"}
-	needDelete     = access.Need{Type: access.Object, Permissions: "d"}
-	needList       = access.Need{Type: access.Container, Permissions: "l", Anonymous: access.PublicContainer}
-	needMakeBox    = access.Need{Type: access.Container, Permissions: "cw"}
-	needReadBox    = access.Need{Type: access.Container, Permissions: "r", Anonymous: access.PublicContainer}
-	needWriteBox   = access.Need{Type: access.Container, Permissions: "w"}
-	needDeleteBox  = access.Need{Type: access.Container, Permissions: "d"}
-	needACL        = access.Need{Type: access.Container, KeyOnly: true}
-	needListBoxes  = access.Need{Type: access.Service, Permissions: "l"}
-	needReadProps  = access.Need{Type: access.Service, Permissions: "r"}
-	needWriteProps = access.Need{Type: access.Service, Permissions: "w"}
-	needInfo       = access.Need{Type: access.AnyType}
+	needRead       = access.Need{Type: access.Object, Permissions: "r", Anonymous: access.PublicBlob, Actions: actions(access.ReadBlob)}
+	needCreate     = access.Need{Type: access.Object, Permissions: "cw", Actions: actions(access.WriteBlob, access.AddBlob)} // w alone may overwrite: see overwrite
+	needWrite      = access.Need{Type: access.Object, Permissions: "w", Actions: actions(access.WriteBlob)}
+	needDelete     = access.Need{Type: access.Object, Permissions: "d", Actions: actions(access.DeleteBlob)}
+	needList       = access.Need{Type: access.Container, Permissions: "l", Anonymous: access.PublicContainer, Actions: actions(access.ReadBlob)}
+	needMakeBox    = access.Need{Type: access.Container, Permissions: "cw", Actions: actions(access.WriteContainer)}
+	needReadBox    = access.Need{Type: access.Container, Permissions: "r", Anonymous: access.PublicContainer, Actions: actions(access.ReadContainer)}
+	needWriteBox   = access.Need{Type: access.Container, Permissions: "w", Actions: actions(access.WriteContainer)}
+	needDeleteBox  = access.Need{Type: access.Container, Permissions: "d", Actions: actions(access.DeleteContainer)}
+	needReadACL    = access.Need{Type: access.Container, KeyOnly: true, Actions: actions(access.ReadACL)}
+	needWriteACL   = access.Need{Type: access.Container, KeyOnly: true, Actions: actions(access.WriteACL)}
+	needListBoxes  = access.Need{Type: access.Service, Permissions: "l", Actions: actions(access.ReadContainer)}
+	needReadProps  = access.Need{Type: access.Service, Permissions: "r", Actions: actions(access.ReadService)}
+	needWriteProps = access.Need{Type: access.Service, Permissions: "w", Actions: actions(access.WriteService)}
+	needInfo       = access.Need{Type: access.AnyType, Actions: actions(access.ReadInfo, access.ReadService)}
 )
+
+func actions(any ...access.Action) []access.Action { return any }
 
 // call is one request on its way through the service: who asks for what, where.
 type call struct {

@@ -36,22 +36,51 @@ type Delegation struct {
 // The secret is made when an account first needs it. Replacing it (RevokeDelegations) ends
 // every delegation key that the account ever gave out.
 func (s *Service) DelegationKey(ctx context.Context, d Delegation) (secret.Key, error) {
+	tag, err := s.derive(ctx, d)
+	if err != nil {
+		return secret.Key{}, err
+	}
+	return secret.New(tag[:]), nil
+}
+
+// Delegate gives the key of d to the principal that it names, who asks for it. It has to
+// end within MaxDelegation from now.
+func (s *Service) Delegate(ctx context.Context, d Delegation) ([]byte, error) {
+	const op = "identity.Delegate"
+	now := s.o.Now()
+	if !d.Expiry.After(d.Start) || !d.Expiry.After(now) || d.Expiry.After(now.Add(MaxDelegation)) {
+		return nil, fault.New(op, "", fault.InvalidInput, errors.New("a user delegation key ends after it begins, and within seven days from now"))
+	}
+	what := "principal " + d.ObjectID + " on account " + d.Account.String() + " until " + d.Expiry.UTC().Format(time.RFC3339)
+	if err := s.before(ctx, op, what); err != nil {
+		return nil, err
+	}
+	tag, err := s.derive(ctx, d)
+	s.done(ctx, op, what, err)
+	if err != nil {
+		return nil, err
+	}
+	return tag[:], nil
+}
+
+// derive is DelegationKey without the protection of a secret.Key.
+func (s *Service) derive(ctx context.Context, d Delegation) (tag [mac.Size]byte, err error) {
 	const op = "identity.DelegationKey"
 	oid, okO := parseUUID(d.ObjectID)
 	tid, okT := parseUUID(d.TenantID)
 	if !okO || !okT || d.Start.IsZero() || d.Expiry.IsZero() {
-		return secret.Key{}, fault.New(op, "", fault.InvalidInput, errors.New("not a delegation"))
+		return tag, fault.New(op, "", fault.InvalidInput, errors.New("not a delegation"))
 	}
 	root, err := s.delegationRoot(ctx, d.Account)
 	if err != nil {
-		return secret.Key{}, err
+		return tag, err
 	}
-	tag, err := mac.Sum(root, enc.Encode("coffer/delegation/v1", oid[:], tid[:],
+	tag, err = mac.Sum(root, enc.Encode("coffer/delegation/v1", oid[:], tid[:],
 		enc.Uint(uint64(d.Start.Unix())), enc.Uint(uint64(d.Expiry.Unix())), []byte(d.Service), []byte(d.Version)))
 	if err != nil { // replaced meanwhile: ask again
-		return secret.Key{}, fault.New(op, "", fault.Busy, err)
+		return tag, fault.New(op, "", fault.Busy, err)
 	}
-	return secret.New(tag[:]), nil
+	return tag, nil
 }
 
 func (s *Service) delegationRoot(ctx context.Context, account keys.ID) (secret.Key, error) {

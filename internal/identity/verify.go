@@ -17,12 +17,15 @@ const maxToken = 16 << 10
 // skew is how far the clock of an issuer elsewhere may be off.
 const skew = 5 * time.Minute
 
+// Why Verify refuses a token.
 var (
-	errNoKey    = errors.New("token is signed with an unknown key")
-	errIssuer   = errors.New("token is of an unknown issuer")
-	errAudience = errors.New("token is for another audience")
-	errGone     = errors.New("the principal of the token is gone")
-	errForm     = errors.New("not a token")
+	ErrSignature = errors.New("the signature of the token is none of its issuer")
+	ErrIssuer    = errors.New("the token is of an unknown issuer")
+	ErrAudience  = errors.New("the token is for another audience")
+	ErrExpired   = errors.New("the token has ended")
+	ErrEarly     = errors.New("the token is not valid yet")
+	ErrGone      = errors.New("the principal of the token is gone")
+	ErrForm      = errors.New("not a token")
 )
 
 // Verify checks a token for one of the audiences; a slash at the end of one counts for
@@ -30,7 +33,7 @@ var (
 func (s *Service) Verify(ctx context.Context, raw string, audiences ...string) (Claims, error) {
 	c, err := s.verify(ctx, raw)
 	if err == nil && !matches(c.Audience, audiences) {
-		err = errAudience
+		err = ErrAudience
 	}
 	if err != nil {
 		if ctx.Err() != nil || fault.Is(err, fault.Unavailable) {
@@ -50,14 +53,23 @@ func whose(c Claims) string {
 	return "principal " + c.ObjectID + " for " + c.Audience
 }
 
-// reason keeps what a token says out of errors: the library's errors are of a few kinds.
+// reason makes one of the few out of any error, so that nothing a token says gets into
+// logs.
 func reason(err error) error {
-	for _, known := range []error{errNoKey, errIssuer, errAudience, errGone, errForm, jwt.ErrTokenExpired, jwt.ErrTokenNotValidYet, jwt.ErrTokenSignatureInvalid} {
+	switch {
+	case errors.Is(err, jwt.ErrTokenExpired):
+		return ErrExpired
+	case errors.Is(err, jwt.ErrTokenNotValidYet):
+		return ErrEarly
+	case errors.Is(err, jwt.ErrTokenSignatureInvalid):
+		return ErrSignature
+	}
+	for _, known := range []error{ErrSignature, ErrIssuer, ErrAudience, ErrExpired, ErrEarly, ErrGone} {
 		if errors.Is(err, known) {
 			return known
 		}
 	}
-	return errForm
+	return ErrForm
 }
 
 func matches(audience string, wanted []string) bool {
@@ -66,11 +78,11 @@ func matches(audience string, wanted []string) bool {
 
 func (s *Service) verify(ctx context.Context, raw string) (Claims, error) {
 	if len(raw) > maxToken {
-		return Claims{}, errForm
+		return Claims{}, ErrForm
 	}
 	var peek tokenClaims
 	if _, _, err := jwt.NewParser().ParseUnverified(raw, &peek); err != nil {
-		return Claims{}, errForm
+		return Claims{}, ErrForm
 	}
 	c, err := s.verifySigned(ctx, raw, peek.Issuer)
 	if err != nil && s.o.AllowUnsigned && ctx.Err() == nil {
@@ -89,7 +101,7 @@ func (s *Service) verifySigned(ctx context.Context, raw, issuer string) (Claims,
 			return x.Verify(ctx, raw)
 		}
 	}
-	return Claims{}, errIssuer
+	return Claims{}, ErrIssuer
 }
 
 // verifyOwn checks a token of ours, and that its principal is still there.
@@ -104,14 +116,14 @@ func (s *Service) verifyOwn(raw, issuer string) (Claims, error) {
 				return &k.private.PublicKey, nil
 			}
 		}
-		return nil, errNoKey
+		return nil, ErrSignature
 	})
 	c := t.claims()
 	if err == nil && len(t.Audience) != 1 {
-		err = errAudience
+		err = ErrAudience
 	}
 	if err == nil && s.byObject(c.ObjectID) == nil {
-		err = errGone
+		err = ErrGone
 	}
 	return c, err
 }
@@ -123,17 +135,17 @@ var unsignedIssuers = []string{"https://sts.windows.net/", "https://login.micros
 func (s *Service) verifyUnsigned(raw string) (Claims, error) {
 	var t tokenClaims
 	if _, _, err := jwt.NewParser().ParseUnverified(raw, &t); err != nil {
-		return Claims{}, errForm
+		return Claims{}, ErrForm
 	}
 	c := t.claims()
 	known := t.Issuer == s.IssuerOf(Tenant) ||
 		slices.ContainsFunc(unsignedIssuers, func(p string) bool { return strings.HasPrefix(t.Issuer, p) }) ||
 		slices.ContainsFunc(s.o.External, func(x External) bool { return x.Issuer() == t.Issuer })
 	if !known {
-		return c, errIssuer
+		return c, ErrIssuer
 	}
 	if len(t.Audience) != 1 {
-		return c, errAudience
+		return c, ErrAudience
 	}
 	v := jwt.NewValidator(jwt.WithExpirationRequired(), jwt.WithTimeFunc(s.o.Now), jwt.WithLeeway(skew))
 	if err := v.Validate(t); err != nil {

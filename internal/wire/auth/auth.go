@@ -4,12 +4,14 @@
 //	Authorization: SharedKeyLite account:signature
 //	?sv=..&sig=..&ss=..                                 account SAS
 //	?sv=..&sig=..&sr=..                                 service SAS, alone or with a stored access policy
+//	?sv=..&sig=..&skoid=..&sr=..                        user delegation SAS
+//	Authorization: Bearer token                         a principal, by a token of the identity service
 //	nothing                                             anonymous
 //
 // It rebuilds the text that the client signed from the request as it was sent, compares
 // in constant time with both keys, and checks times, addresses and the protocol. What the
-// caller may then do, the services ask of package access. Bearer tokens and user
-// delegation SAS are refused by name until there is an identity service.
+// caller may then do, the services ask of package access. A token is checked for who its
+// bearer is; what he may do, his roles say at the moment of the operation.
 //
 // Refusals carry AuthenticationErrorDetail in the service's words. It may hold the text
 // that was signed, never a key and never the signature that would have been right.
@@ -25,6 +27,7 @@ import (
 
 	"github.com/coffer-storage/coffer/internal/access"
 	"github.com/coffer-storage/coffer/internal/fault"
+	"github.com/coffer-storage/coffer/internal/keys"
 	"github.com/coffer-storage/coffer/internal/name"
 	"github.com/coffer-storage/coffer/internal/secret"
 	"github.com/coffer-storage/coffer/internal/wire"
@@ -51,8 +54,13 @@ type Options struct {
 	Skew   time.Duration
 	// TrustProxy believes X-Forwarded-For and X-Forwarded-Proto of the nearest proxy.
 	TrustProxy bool
-	// Authority is the login address that the challenge of a refused token names.
-	Authority string
+	// Authority is the login address that challenges name, with the tenant. nil: that of
+	// the cloud.
+	Authority func() string
+	// Tokens checks tokens and knows roles. nil: tokens are refused.
+	Tokens Tokens
+	// Resource returns the id of an account as a resource, and its own id.
+	Resource func(context.Context, name.Account) (string, keys.ID, error)
 }
 
 // Authenticator authenticates requests. It is safe in parallel.
@@ -69,8 +77,8 @@ func New(o Options) *Authenticator {
 	if o.Skew == 0 {
 		o.Skew = DefaultSkew
 	}
-	if o.Authority == "" {
-		o.Authority = "https://login.microsoftonline.com/common"
+	if o.Authority == nil {
+		o.Authority = func() string { return "https://login.microsoftonline.com/common" }
 	}
 	return &Authenticator{o}
 }
@@ -96,7 +104,7 @@ func (a *Authenticator) Authenticate(r *wire.Request, h http.Header) (*access.Ca
 
 // Challenge sets the header that a 401 must have.
 func (a *Authenticator) Challenge(h http.Header) {
-	wire.SetHeader(h, "WWW-Authenticate", "Bearer authorization_uri="+strings.TrimSuffix(a.o.Authority, "/")+
+	wire.SetHeader(h, "WWW-Authenticate", "Bearer authorization_uri="+strings.TrimSuffix(a.o.Authority(), "/")+
 		"/oauth2/authorize resource_id=https://storage.azure.com")
 }
 
@@ -109,7 +117,7 @@ func (a *Authenticator) authorization(r *wire.Request, c *access.Caller, value s
 		return a.sharedKey(r, c, access.SharedKeyLite, credential)
 	case "bearer":
 		a.Challenge(h)
-		return refuse(fault.TokenRefused, "Authentication scheme Bearer is not supported: this server has no identity service. Use the account key or a shared access signature.")
+		return a.bearer(r, c, strings.TrimSpace(credential))
 	}
 	return refuse(fault.InvalidAuthenticationInfo, "The Authorization header has an unknown scheme.")
 }

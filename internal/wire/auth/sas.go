@@ -25,9 +25,6 @@ const (
 // malformed is the service's word for a SAS with a field that does not parse.
 const malformed = "Signature fields not well formed."
 
-// userDelegation are the fields of a SAS that is signed with a key of a user.
-var userDelegation = []string{"skoid", "sktid", "skt", "ske", "sks", "skv"}
-
 // sas checks a shared access signature and makes c its bearer.
 func (a *Authenticator) sas(r *wire.Request, c *access.Caller) error {
 	f, err := readFields(r)
@@ -59,15 +56,11 @@ type fields struct {
 	version        wire.Version
 	resource       string // canonical, service SAS
 	permissionSent bool
+	delegation     *delegation // user delegation SAS
 }
 
 func readFields(r *wire.Request) (*fields, error) {
 	q := r.Query
-	for _, n := range userDelegation {
-		if q.Has(n) {
-			return nil, refuse(fault.AuthenticationFailed, "User delegation SAS ("+n+") is not supported: this server has no identity service.")
-		}
-	}
 	for _, p := range q { // a field that is there twice is signed once: which one is not for us to guess
 		if isField(p.Name) && q.Count(p.Name) > 1 {
 			return nil, refuse(fault.AuthenticationFailed, malformed)
@@ -84,6 +77,12 @@ func readFields(r *wire.Request) (*fields, error) {
 		return nil, refuse(fault.AuthenticationFailed, "Signature is not a base64 string of 32 bytes.")
 	}
 	f.account = !q.Has("sr")
+	if f.delegation, err = readDelegation(r, v); err != nil {
+		return nil, err
+	}
+	if f.delegation != nil && f.account {
+		return nil, refuse(fault.AuthenticationFailed, "sr is mandatory for a user delegation SAS.")
+	}
 	hash := sha256.Sum256([]byte(f.sigText))
 	f.SAS = access.SAS{
 		Permissions: q.Get("sp"), Services: q.Get("ss"), ResourceTypes: q.Get("srt"), Resource: q.Get("sr"),
@@ -114,7 +113,8 @@ func readFields(r *wire.Request) (*fields, error) {
 // isField reports whether a query parameter belongs to a SAS.
 func isField(name string) bool {
 	switch strings.ToLower(name) {
-	case "sv", "ss", "srt", "sp", "st", "se", "sip", "spr", "sr", "si", "sig", "ses", "sdd", "rscc", "rscd", "rsce", "rscl", "rsct":
+	case "sv", "ss", "srt", "sp", "st", "se", "sip", "spr", "sr", "si", "sig", "ses", "sdd", "rscc", "rscd", "rsce", "rscl", "rsct",
+		"skoid", "sktid", "skt", "ske", "sks", "skv", "saoid", "suoid", "scid", "skdutid", "sduoid", "srh", "srq":
 		return true
 	}
 	return false
@@ -221,6 +221,9 @@ func (a *Authenticator) mergePolicy(r *wire.Request, f *fields) error {
 
 // checkSignature compares the signature with that of both keys.
 func (a *Authenticator) checkSignature(r *wire.Request, f *fields, c *access.Caller) error {
+	if f.delegation != nil {
+		return a.checkDelegation(r, f, c)
+	}
 	keys, err := a.o.Keys(r.Context(), r.Target.Account)
 	if err != nil && !fault.Is(err, fault.AccountNotFound) {
 		return err

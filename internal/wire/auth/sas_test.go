@@ -168,7 +168,9 @@ func TestSASTerms(t *testing.T) {
 		{"version too old", []string{"sv", "2013-08-15"}, false, fault.AuthenticationFailed, "sv is mandatory"},
 		{"scope in an old version", []string{"sv", "2019-12-12", "ses", "s"}, false, fault.AuthenticationFailed, "ses"},
 		{"resource of no kind", []string{"sr", "x"}, false, fault.AuthenticationFailed, "sr is not"},
-		{"user delegation", []string{"skoid", "x"}, false, fault.AuthenticationFailed, "User delegation"},
+		{"half a user delegation", []string{"skoid", "x"}, false, fault.AuthenticationFailed, "user delegation SAS has all of"},
+		{"user delegation for a user", []string{"sduoid", "x"}, false, fault.AuthenticationFailed, "sduoid needs users"},
+		{"signed request headers", []string{"srh", "x"}, false, fault.AuthenticationFailed, "srh needs"},
 		{"identifier without policy", []string{"si", "none"}, false, fault.AuthenticationFailed, "does not exist"},
 	}
 	for _, tt := range tests {

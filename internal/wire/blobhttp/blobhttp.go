@@ -53,8 +53,12 @@ type Options struct {
 	KeyVersion func(keys.Protector, keys.ID) uint64
 	// TrustProxy believes X-Forwarded-For and X-Forwarded-Proto of the nearest proxy.
 	TrustProxy bool
-	// Authority is the login address that challenges name.
-	Authority string
+	// Authority is the login address that challenges name, with the tenant.
+	Authority func() string
+	// Identity checks tokens, knows roles and gives user delegation keys. nil: none.
+	Identity Identity
+	// Resource returns the id of an account as a resource, and its own id.
+	Resource func(context.Context, name.Account) (string, keys.ID, error)
 }
 
 // Handler serves the protocol. It is safe in parallel.
@@ -73,10 +77,14 @@ func New(o Options) *Handler {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
 	h := &Handler{o: o, blobs: o.Blobs}
-	h.auth = auth.New(auth.Options{
+	ao := auth.Options{
 		Service: 'b', Keys: o.Accounts.SigningKeys, Policy: h.policy, Now: o.Now,
-		TrustProxy: o.TrustProxy, Authority: o.Authority,
-	})
+		TrustProxy: o.TrustProxy, Authority: o.Authority, Resource: o.Resource,
+	}
+	if o.Identity != nil {
+		ao.Tokens = o.Identity
+	}
+	h.auth = auth.New(ao)
 	return h
 }
 

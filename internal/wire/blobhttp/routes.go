@@ -82,7 +82,6 @@ const (
 // Why operations are refused.
 const (
 	later     = "not served yet"
-	noUsers   = "needs an identity service"
 	noFeature = "the account does not have the feature"
 )
 
@@ -96,7 +95,7 @@ var routes = []route{
 	{op: "GetBlobServiceProperties", verb: get, on: onService, restype: "service", comp: "properties", serve: (*Handler).getServiceProperties},
 	{op: "SetBlobServiceProperties", verb: put, on: onService, restype: "service", comp: "properties", write: true, body: true, maxBody: maxXML, serve: (*Handler).setServiceProperties},
 	{op: "GetBlobServiceStats", verb: get, on: onService, restype: "service", comp: "stats", serve: (*Handler).getStats},
-	{op: "GetUserDelegationKey", verb: post, on: onService, restype: "service", comp: "userdelegationkey", since: "2018-11-09", refused: noUsers},
+	{op: "GetUserDelegationKey", verb: post, on: onService, restype: "service", comp: "userdelegationkey", since: "2018-11-09", body: true, maxBody: maxXML, serve: (*Handler).getDelegationKey},
 	{op: "GetAccountInformation", verb: get, on: onAny, restype: "account", comp: "properties", since: "2018-03-28", serve: (*Handler).getAccountInfo},
 	{op: "GetAccountInformation", verb: head, on: onAny, restype: "account", comp: "properties", since: "2018-03-28", serve: (*Handler).getAccountInfo},
 	{op: "FindBlobsByTags", verb: get, on: onService, comp: "blobs", refused: later},

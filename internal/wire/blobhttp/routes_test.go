@@ -247,7 +247,7 @@ Get Blob, Get Blob Properties and Get Blob Metadata; spec/customer-keys.md), eve
 
 - The reason phrase of a status line is that of the HTTP standard; the service sends the text of the error.
 - A full disk answers 507 ` + "`InsufficientStorage`" + `, a code of our own; the service has none for it.
-- Bearer tokens and user delegation SAS are refused by name.
+- Bearer tokens count over TLS only. Of user delegation SAS the fields for users (sduoid, skdutid), for directories (suoid) and for signed headers and parameters (srh, srq) are refused by name.
 - ` + "`Range`" + ` with several ranges or with a suffix (` + "`bytes=-5`" + `) is as if it were not there; ` + "`x-ms-range`" + ` of that form is refused.
 - ` + "`timeout`" + ` is checked and has no further effect.
 - A request line that does not parse as HTTP is answered by the HTTP library, without an XML body.
