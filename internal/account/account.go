@@ -50,6 +50,8 @@ type Info struct {
 	Default     bool // the well-known account of the emulators
 	// ForbidCustomerKeys refuses writes under customer-provided keys.
 	ForbidCustomerKeys bool
+
+	Resource Resource // what the management plane knows
 }
 
 // Class is the extent class of the account's content.
@@ -69,6 +71,7 @@ type Options struct {
 type Ring interface {
 	AddOwner(ctx context.Context, owner keys.ID) error
 	AddDoubleOwner(ctx context.Context, owner keys.ID) error
+	AddOwnerUnder(ctx context.Context, owner keys.ID, double bool, ref keys.VaultRef, follow bool) error
 }
 
 // Service keeps the accounts. All methods are safe in parallel.
@@ -92,13 +95,32 @@ func New(store *object.Store, ring Ring, o Options) *Service {
 // Create makes an account with the given keys; a nil key is drawn at random. It
 // answers Exists if the name is taken.
 func (s *Service) Create(ctx context.Context, n name.Account, given [2][]byte) (Info, error) {
-	return s.create(ctx, Info{Name: n}, given)
+	return s.CreateAs(ctx, Spec{Name: n, Keys: given})
+}
+
+// Spec is what an account is made with.
+type Spec struct {
+	Name          name.Account
+	Keys          [2][]byte // nil: random
+	Double        bool      // infrastructure encryption, for its life
+	ForbidPublic  bool      // containers may not be made public
+	Resource      Resource
+	ForbidCPK     bool
+	CustomerKey   *keys.VaultRef // nil: the service's key
+	FollowVersion bool           // of the customer's key
+}
+
+// CreateAs makes an account. With a customer's key its key is under that from the start:
+// it never lies in the store under the service's key alone.
+func (s *Service) CreateAs(ctx context.Context, p Spec) (Info, error) {
+	info := Info{Name: p.Name, Double: p.Double, Resource: p.Resource, AllowPublic: !p.ForbidPublic, ForbidCustomerKeys: p.ForbidCPK}
+	return s.create(ctx, info, p)
 }
 
 // CreateDouble is Create for an account with infrastructure encryption: everything in it
 // gets a second layer, under a key from the other root. That is fixed for its life.
 func (s *Service) CreateDouble(ctx context.Context, n name.Account, given [2][]byte) (Info, error) {
-	return s.create(ctx, Info{Name: n, Double: true}, given)
+	return s.CreateAs(ctx, Spec{Name: n, Keys: given, Double: true})
 }
 
 // EnsureDefault returns the default account and makes it when it is not there. Its
@@ -112,17 +134,20 @@ func (s *Service) EnsureDefault(ctx context.Context) (Info, error) {
 	if err != nil {
 		return Info{}, fault.New("account.EnsureDefault", "", fault.Internal, err)
 	}
-	return s.create(ctx, Info{Name: DefaultName, Default: true}, [2][]byte{first, nil})
+	return s.create(ctx, Info{Name: DefaultName, Default: true, AllowPublic: true}, Spec{Keys: [2][]byte{first, nil}})
 }
 
 // create makes the account that info begins to describe.
-func (s *Service) create(ctx context.Context, info Info, given [2][]byte) (Info, error) {
+func (s *Service) create(ctx context.Context, info Info, p Spec) (Info, error) {
 	const op = "account.Create"
 	n := info.Name
 	if _, err := name.ParseAccount(string(n)); err != nil {
 		return Info{}, err
 	}
-	pair, err := newPair(given)
+	if err := info.Resource.check(); err != nil {
+		return Info{}, fault.New(op, string(n), fault.InvalidInput, err)
+	}
+	pair, err := newPair(p.Keys)
 	if err != nil {
 		return Info{}, fault.New(op, string(n), fault.InvalidInput, err)
 	}
@@ -136,13 +161,9 @@ func (s *Service) create(ctx context.Context, info Info, given [2][]byte) (Info,
 		return Info{}, edge(op, n, err)
 	}
 
-	info.ID, info.Created, info.AllowPublic = keys.NewID(), s.now().UTC(), true
+	info.ID, info.Created = keys.NewID(), s.now().UTC()
 	info.Protector = keys.AccountProtector(info.ID)
-	addOwner := s.ring.AddOwner
-	if info.Double {
-		addOwner = s.ring.AddDoubleOwner
-	}
-	if err := addOwner(ctx, info.ID); err != nil {
+	if err := s.addOwner(ctx, info, p); err != nil {
 		return Info{}, edge(op, n, err)
 	}
 	if err := s.store.Mirror(ctx); err != nil {
@@ -153,6 +174,17 @@ func (s *Service) create(ctx context.Context, info Info, given [2][]byte) (Info,
 	}
 	s.cache.forget(n)
 	return info, nil
+}
+
+// addOwner makes the account's keys.
+func (s *Service) addOwner(ctx context.Context, info Info, p Spec) error {
+	switch {
+	case p.CustomerKey != nil:
+		return s.ring.AddOwnerUnder(ctx, info.ID, info.Double, *p.CustomerKey, p.FollowVersion)
+	case info.Double:
+		return s.ring.AddDoubleOwner(ctx, info.ID)
+	}
+	return s.ring.AddOwner(ctx, info.ID)
 }
 
 // insert writes the row of a new account.

@@ -42,6 +42,7 @@ func (i Info) encode(r *object.Row) {
 	r.Set(tagCreated, binary.BigEndian.AppendUint64(nil, uint64(i.Created.UnixNano())))
 	r.Set(tagProtector, protector[:])
 	r.Set(tagFlags, []byte{flags})
+	i.Resource.encode(r)
 }
 
 func decodeInfo(n name.Account, r *object.Row) (Info, error) {
@@ -50,9 +51,13 @@ func decodeInfo(n name.Account, r *object.Row) (Info, error) {
 		return Info{}, errRow
 	}
 	for _, f := range r.Fields {
-		if f.Tag < tagID || f.Tag > tagKeyID {
+		if (f.Tag < tagID || f.Tag > tagKeyID) && (f.Tag < tagSubscription || f.Tag > tagManaged) {
 			return Info{}, errRow
 		}
+	}
+	res, err := decodeResource(r)
+	if err != nil {
+		return Info{}, err
 	}
 	p, err := keys.ParseProtector(r.Get(tagProtector))
 	if err != nil {
@@ -68,6 +73,7 @@ func decodeInfo(n name.Account, r *object.Row) (Info, error) {
 		Default:     flags[0]&flagDefault != 0,
 
 		ForbidCustomerKeys: flags[0]&flagNoCPK != 0,
+		Resource:           res,
 	}, nil
 }
 
