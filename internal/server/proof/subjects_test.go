@@ -23,6 +23,7 @@ type subject struct {
 	good   []byte
 	plain  []byte
 	header int // bytes before the first unit
+	fields int // how many of them are not zeros that fill; 0: all
 	unit   int // size of what could be moved about; 0 is a thing of one piece
 	open   func(b []byte) ([]byte, error)
 	// other is a second thing of the kind under the same key, to be mixed with good.
@@ -37,6 +38,7 @@ func subjects(t testing.TB, size int) []subject {
 	t.Helper()
 	list := []subject{chunkSubject(t, size, false), chunkSubject(t, size, true), tableSubject(t, size), logSubject(t, size)}
 	list = append(list, smallSubjects(t)...)
+	list = append(list, doubleSubjects(t, sized(1, 3, 4))...)
 	return append(list, keyStoreSubject(t), headSubject(t))
 }
 
@@ -220,9 +222,7 @@ func smallSubjects(t testing.TB) []subject {
 					return nil, err
 				}
 				defer got.Destroy()
-				var out []byte
-				err = got.Use(func(b []byte) error { out = bytes.Clone(b); return nil })
-				return out, err
+				return bytesOf(got)
 			}},
 	}
 }

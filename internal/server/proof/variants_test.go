@@ -225,14 +225,18 @@ func TestHeaderBytes(t *testing.T) {
 			every = sized(61, 11, 1)
 		}
 		b := bytes.Clone(s.good)
-		for i := range b[:min(s.header, len(b))] {
+		fields := s.header
+		if s.fields > 0 {
+			fields = s.fields
+		}
+		for i := range b[:min(fields, len(b))] {
 			for v := 1; v < 256; v += every {
 				b[i] ^= byte(v)
 				c.add(s.try(b))
 				b[i] ^= byte(v)
 			}
 		}
-		t.Logf("C5: %-15s %5d values of %d header bytes, %d opened", s.name, c.tried, s.header, c.opened)
+		t.Logf("C5: %-15s %5d values of %d header bytes, %d opened", s.name, c.tried, fields, c.opened)
 		if c.opened+c.wrong > 0 || c.tried == 0 {
 			t.Errorf("%s: %d of %d header bytes changed open, %d give wrong bytes", s.name, c.opened, c.tried, c.wrong)
 		}
