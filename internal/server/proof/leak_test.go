@@ -3,6 +3,9 @@ package proof
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
@@ -190,6 +193,7 @@ func TestNoPlaintextOutsideProcess(t *testing.T) {
 			t.Errorf("%s: %v", n, err)
 		}
 	}
+	planted = append(planted, customersOverTLS(t, p, filepath.Join(dir, dataDir))...)
 	status, _, err := p.client.do("GET", "/box/"+canary("q")+"?sig="+canary("s"), nil) // an error in the log
 	if err != nil || status == http.StatusOK {
 		t.Errorf("a blob that is not there: %d, %v", status, err)
@@ -229,6 +233,53 @@ func TestNoPlaintextOutsideProcess(t *testing.T) {
 	everyFile(t, dir, look)
 	everyFile(t, tmp, look)
 	t.Logf("C1: %d canaries, %d bytes of log, no profile, no core", len(planted), p.stderr.Len())
+}
+
+// customersOverTLS puts and gets contents under customers' keys, which are canaries: over
+// TLS rightly, with a hash that is another key's, and over plain HTTP, which is refused.
+func customersOverTLS(t testing.TB, p *process, data string) (planted []string) {
+	t.Helper()
+	ca, err := os.ReadFile(filepath.Join(data, "tls", "ca.pem"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	pool := x509.NewCertPool()
+	if !pool.AppendCertsFromPEM(ca) {
+		t.Fatal("no certificate in ca.pem")
+	}
+	secure := *p.client
+	secure.base = "https" + strings.TrimPrefix(p.client.base, "http")
+	secure.http = &http.Client{Timeout: 20 * time.Second, Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool}}}
+	var last []string
+	for i := range sized(5, 20, 300) {
+		n, b, key := canary("n"), canary("b"), []byte((canary("k") + canary("k"))[:32])
+		planted = append(planted, n, b, string(key))
+		sum := sha256.Sum256(key)
+		h := []string{"x-ms-encryption-key", base64.StdEncoding.EncodeToString(key), "x-ms-encryption-key-sha256", base64.StdEncoding.EncodeToString(sum[:]),
+			"x-ms-encryption-algorithm", "AES256", "x-ms-blob-type", "BlockBlob", "x-ms-meta-note", canary("m")}
+		data := bytes.Repeat([]byte(b), 1+i%3*2_000)
+		if err := expect(http.StatusCreated)(secure.do("PUT", "/box/"+n, data, h...)); err != nil {
+			t.Error(err)
+		}
+		status, got, err := secure.do("GET", "/box/"+n, nil, h[:6]...)
+		if err != nil || status != http.StatusOK || !bytes.Equal(got, data) {
+			t.Errorf("%s: %d, %v", n, status, err)
+		}
+		if err := expect(http.StatusBadRequest)(p.client.do("PUT", "/box/"+n, data, h...)); err != nil { // in the clear
+			t.Error(err)
+		}
+		if last != nil {
+			wrong := append(append([]string{}, h[:3]...), append([]string{last[3]}, h[4:]...)...)
+			if err := expect(http.StatusBadRequest)(secure.do("PUT", "/box/"+n, data, wrong...)); err != nil {
+				t.Error(err)
+			}
+			if err := expect(http.StatusConflict)(secure.do("GET", "/box/"+n, nil, last[:6]...)); err != nil {
+				t.Error(err)
+			}
+		}
+		last = h
+	}
+	return planted
 }
 
 // noProfiles asks every listener for what Go programs like to offer.

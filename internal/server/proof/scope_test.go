@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"fmt"
 	"math/rand/v2"
-	"path/filepath"
 	"runtime"
 	"sync"
 	"testing"
@@ -13,13 +12,11 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"github.com/coffer-storage/coffer/internal/blob"
-	"github.com/coffer-storage/coffer/internal/crypt/recordtest"
 	"github.com/coffer-storage/coffer/internal/fault"
 	"github.com/coffer-storage/coffer/internal/keys"
 	"github.com/coffer-storage/coffer/internal/name"
 	"github.com/coffer-storage/coffer/internal/object"
 	"github.com/coffer-storage/coffer/internal/scope"
-	"github.com/coffer-storage/coffer/internal/secret"
 	"github.com/coffer-storage/coffer/internal/server/store"
 )
 
@@ -232,58 +229,6 @@ func holds(st *store.Store, n string, want []byte) error {
 		return fmt.Errorf("%s: %s, %v", n, describe(got), err)
 	}
 	return nil
-}
-
-// TestNoPlaintextUnderOwnKeys searches the disk for content, metadata and names under
-// customer-provided keys and scopes, and for the customers' keys themselves.
-func TestNoPlaintextUnderOwnKeys(t *testing.T) {
-	dir := filepath.Join(t.TempDir(), dataDir)
-	rec := newRecording()
-	recordtest.Listen(t, rec.hear)
-	sec := newSecrets()
-	o := sec.options(vfs.Default)
-	o.Dir, o.NoCompression = dir, true
-	st, err := store.Open(ctx, o)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := furnish(st); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := makeScope(st, "scope-a"); err != nil {
-		t.Fatal(err)
-	}
-	p, customers := new(planted), new(planted)
-	for i := range sized(20, 100, 1_000) {
-		enc := blob.EncryptionOptions{Scope: "scope-a"}
-		if i%2 == 0 {
-			key := []byte((canary("k") + canary("k"))[:32])
-			customers.contents = append(customers.contents, string(key))
-			if enc.Key, err = blob.NewCustomerKey(secret.New(key)); err != nil {
-				t.Fatal(err)
-			}
-			enc.Scope = ""
-		}
-		n, meta, text := canary("n"), canary("m"), canary("b")
-		p.names, p.values, p.contents = append(p.names, n), append(p.values, meta), append(p.contents, text)
-		size := []int{100, 100_000}[i/2%2]
-		data := bytes.Repeat([]byte(text), size/len(text)+1)
-		if err := putUnder(st, n, data, enc, blob.MetaPair{Name: "note", Value: meta}); err != nil {
-			t.Fatal(err)
-		}
-		enc.Key.Destroy()
-	}
-	search(t, dir, p, "serving")
-	search(t, dir, customers, "serving, keys of customers")
-	if err := st.Meta.CompactAll(ctx); err != nil {
-		t.Fatal(err)
-	}
-	if err := st.Close(); err != nil {
-		t.Fatal(err)
-	}
-	search(t, dir, p, "stopped")
-	search(t, dir, customers, "stopped, keys of customers")
-	control(t, rec, p)
 }
 
 // TestTenThousandScopes bounds the memory that so many scopes in one account cost at the
