@@ -2,11 +2,12 @@ package vaulthttp
 
 import (
 	"net/http"
+	"slices"
 	"strings"
 )
 
 // route is one operation. In the pattern words are compared without case, {x} takes any
-// segment that is not empty, {x?} an empty one too, and a last {x?} may be missing.
+// segment that is not empty, {x?} an empty one too, and it may be missing.
 type route struct {
 	op      string
 	verb    string
@@ -58,8 +59,9 @@ func find(verb string, path []string) (*route, []string) {
 }
 
 func match(pattern, path []string) (params []string, ok bool) {
-	if n := len(pattern); len(path) == n-1 && optional(pattern[n-1]) {
-		path = append(path[:n-1:n-1], "")
+	// Go's client leaves the segment of an empty version out, others send it empty.
+	if i := slices.IndexFunc(pattern, optional); i >= 0 && len(path) == len(pattern)-1 {
+		path = slices.Insert(slices.Clone(path), i, "")
 	}
 	if len(path) == len(pattern)+1 && path[len(path)-1] == "" { // a slash at the end
 		path = path[:len(path)-1]
