@@ -13,7 +13,8 @@ import (
 // one vault do not run into its throttling.
 const (
 	vaultInFlight = 4
-	vaultPace     = time.Second / 50
+	vaultPace     = time.Second / 40 // with the burst at most 50 in any second
+	vaultBurst    = 10
 	vaultWait     = 10 * time.Second // for a place
 	vaultCall     = 10 * time.Second // token, retries and call together
 )
@@ -29,7 +30,7 @@ type limit struct {
 	slots chan struct{}
 
 	mu       sync.Mutex
-	next     time.Time // when the next call may begin
+	next     time.Time // the turn of the last call; behind now by what is left of the burst
 	answered time.Time // when the vault answered last, whatever it said
 }
 
@@ -94,12 +95,11 @@ func (l *limit) turn() time.Time {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	now := time.Now()
-	if l.next.Before(now) {
-		l.next = now
+	if early := now.Add(-vaultBurst * vaultPace); l.next.Before(early) {
+		l.next = early
 	}
-	at := l.next
-	l.next = at.Add(vaultPace)
-	return at
+	l.next = l.next.Add(vaultPace)
+	return l.next
 }
 
 // release gives the place back.

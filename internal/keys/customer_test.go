@@ -1,0 +1,535 @@
+package keys_test
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/coffer-storage/coffer/internal/fault"
+	"github.com/coffer-storage/coffer/internal/keyprovider/localkey"
+	"github.com/coffer-storage/coffer/internal/keys"
+	"github.com/coffer-storage/coffer/internal/keys/keystest"
+)
+
+// bank is a store whose keys customers may hold, on the clock of a synctest bubble.
+type bank struct {
+	port     keys.Port
+	provider *localkey.Memory
+	vault    *keystest.Vault
+	timers   keys.CustomerOptions
+	now      func() time.Time
+}
+
+func newBank() *bank {
+	return &bank{port: &keys.Memory{}, provider: localkey.NewMemory(), vault: &keystest.Vault{}}
+}
+
+func (b *bank) options() keys.Options {
+	return keys.Options{Store: b.port, Service: b.provider, Infra: b.provider, Vault: b.vault, Customer: b.timers, Now: b.now}
+}
+
+func (b *bank) create(t testing.TB) *keys.Ring {
+	t.Helper()
+	r, err := keys.Create(t.Context(), b.options())
+	if err == nil {
+		err = r.Initialize(t.Context())
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+// open opens what is stored as a start does.
+func (b *bank) open(t testing.TB) *keys.Ring {
+	t.Helper()
+	r, err := keys.Open(t.Context(), b.options())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, step := range []func() error{
+		func() error { return r.FinishPurge(t.Context()) },
+		func() error { return r.FinishSwitches(t.Context()) },
+	} {
+		if err := step(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return r
+}
+
+// account makes an account and returns its protector and the bytes of its KEK.
+func account(t testing.TB, r *keys.Ring) (keys.Protector, string) {
+	t.Helper()
+	owner := keys.NewID()
+	if err := r.AddOwner(t.Context(), owner); err != nil {
+		t.Fatal(err)
+	}
+	p := keys.AccountProtector(owner)
+	return p, kek(t, r, p)
+}
+
+func kek(t testing.TB, r *keys.Ring, p keys.Protector) string {
+	t.Helper()
+	_, k, err := r.KEK(t.Context(), p)
+	return value(t, k, err)
+}
+
+func must(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// suspended checks that err is a suspension for a reason.
+func suspended(t testing.TB, err error, reason keys.Reason) {
+	t.Helper()
+	s, ok := errors.AsType[*keys.Suspended](err)
+	if !ok || !fault.Is(err, fault.KeyGone) || s.Reason != reason {
+		t.Helper()
+		t.Fatalf("error = %v, want a suspension because of %v", err, reason)
+	}
+}
+
+func TestSwitches(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBank()
+		r := b.create(t)
+		defer func() { r.Close() }()
+		p, want := account(t, r)
+		a, z := b.vault.Add("a", "k1"), b.vault.Add("z", "k2")
+		check := func(what, uri string) {
+			t.Helper()
+			if got := kek(t, r, p); got != want {
+				t.Fatalf("%s: another KEK", what)
+			}
+			info, ok := r.CustomerKey(p)
+			if ok != (uri != "") || ok && info.Ref.String() != uri {
+				t.Fatalf("%s: customer's key %v %v, want %q", what, ok, info.Ref, uri)
+			}
+			r.Close() // and again after a restart
+			r = b.open(t)
+			if got := kek(t, r, p); got != want {
+				t.Fatalf("%s: another KEK after a restart", what)
+			}
+		}
+		must(t, r.SetVaultKey(t.Context(), p, a, false))
+		check("service to vault", a.String())
+		must(t, r.SetVaultKey(t.Context(), p, z, false))
+		check("vault to vault", z.String())
+		v2 := b.vault.Add("z", "k2")
+		must(t, r.SetVaultKey(t.Context(), p, keys.VaultRef{URI: z.URI, Key: z.Key}, true))
+		check("new version", v2.String())
+		must(t, r.SetServiceKey(t.Context(), p))
+		check("vault to service", "")
+		must(t, r.SetServiceKey(t.Context(), p)) // is so already
+		must(t, r.SetVaultKey(t.Context(), p, a, true))
+		check("service to vault again", a.String())
+
+		// A KEK version that is made under a customer's key opens too.
+		info, _ := r.Protector(p)
+		_, err := r.Rotate(t.Context(), info.Chain)
+		must(t, err)
+		want = kek(t, r, p)
+		check("rotated", a.String())
+		must(t, r.SetServiceKey(t.Context(), p))
+		check("and back", "")
+	})
+}
+
+func TestConfigure(t *testing.T) {
+	const id = "/subscriptions/s/identity"
+	tests := []struct {
+		name string
+		edit func(*keystest.Vault, *keys.VaultRef)
+		want error
+	}{
+		{"fits", func(*keystest.Vault, *keys.VaultRef) {}, nil},
+		{"hardware key", func(v *keystest.Vault, r *keys.VaultRef) { v.Edit(*r, func(k *keystest.Key) { k.Type = "RSA-HSM" }) }, nil},
+		{"no soft delete", func(v *keystest.Vault, r *keys.VaultRef) { v.Edit(*r, func(k *keystest.Key) { k.SoftDelete = false }) }, keys.RefusedPolicy},
+		{"no purge protection", func(v *keystest.Vault, r *keys.VaultRef) {
+			v.Edit(*r, func(k *keystest.Key) { k.PurgeProtection = false })
+		}, keys.RefusedPolicy},
+		{"elliptic curve", func(v *keystest.Vault, r *keys.VaultRef) { v.Edit(*r, func(k *keystest.Key) { k.Type = "EC" }) }, keys.RefusedType},
+		{"short", func(v *keystest.Vault, r *keys.VaultRef) { v.Edit(*r, func(k *keystest.Key) { k.Bits = 1024 }) }, keys.RefusedType},
+		{"only signs", func(v *keystest.Vault, r *keys.VaultRef) {
+			v.Edit(*r, func(k *keystest.Key) { k.Ops = []string{"sign", "wrapKey"} })
+		}, keys.RefusedType},
+		{"disabled", func(v *keystest.Vault, r *keys.VaultRef) { v.Edit(*r, func(k *keystest.Key) { k.Enabled = false }) }, keys.RefusedKey},
+		{"expired", func(v *keystest.Vault, r *keys.VaultRef) {
+			v.Edit(*r, func(k *keystest.Key) { k.Expires = time.Now().Add(-time.Second) })
+		}, keys.RefusedKey},
+		{"not yet valid", func(v *keystest.Vault, r *keys.VaultRef) {
+			v.Edit(*r, func(k *keystest.Key) { k.NotBefore = time.Now().Add(time.Hour) })
+		}, keys.RefusedKey},
+		{"deleted", func(v *keystest.Vault, r *keys.VaultRef) { v.Edit(*r, func(k *keystest.Key) { k.Deleted = true }) }, keys.RefusedKey},
+		{"no permission", func(v *keystest.Vault, _ *keys.VaultRef) { v.Deny(id, true) }, keys.RefusedAccess},
+		{"no identity", func(v *keystest.Vault, _ *keys.VaultRef) { v.NoToken(id, true) }, keys.RefusedIdentity},
+		{"vault deleted", func(v *keystest.Vault, r *keys.VaultRef) { v.SetMood(r.URI, keystest.Gone) }, keys.RefusedVault},
+		{"vault unreachable", func(v *keystest.Vault, r *keys.VaultRef) { v.SetMood(r.URI, keystest.Unreachable) }, keys.RefusedVault},
+		{"vault hangs", func(v *keystest.Vault, r *keys.VaultRef) { v.SetMood(r.URI, keystest.Hanging) }, keys.RefusedVault},
+		{"unwraps wrongly", func(v *keystest.Vault, r *keys.VaultRef) { v.Edit(*r, func(k *keystest.Key) { k.Wrong = true }) }, keys.RefusedKey},
+		{"federated without identity", func(_ *keystest.Vault, r *keys.VaultRef) { r.FederatedClientID, r.Identity = "x", "" }, fault.New("", "", fault.InvalidInput, nil)},
+		{"not an address", func(_ *keystest.Vault, r *keys.VaultRef) { r.URI = "http://a.vault.test" }, fault.New("", "", fault.InvalidInput, nil)},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := newBank()
+				r := b.create(t)
+				defer r.Close()
+				p, want := account(t, r)
+				ref := b.vault.Add("a", "k")
+				ref.Identity = id
+				tt.edit(b.vault, &ref)
+				gen, _ := r.Generation()
+				for what, err := range map[string]error{
+					"SetVaultKey":   r.SetVaultKey(t.Context(), p, ref, false),
+					"AddOwnerUnder": r.AddOwnerUnder(t.Context(), keys.NewID(), false, ref, false),
+					"AddScopeUnder": r.AddScopeUnder(t.Context(), p.ID, keys.NewID(), false, ref, false),
+				} {
+					if e, ok := tt.want.(*fault.Error); ok {
+						if !fault.Is(err, e.Kind) {
+							t.Errorf("%s = %v, want %v", what, err, e.Kind)
+						}
+					} else if !errors.Is(err, tt.want) {
+						t.Errorf("%s = %v, want %v", what, err, tt.want)
+					}
+				}
+				if now, _ := r.Generation(); tt.want != nil && now != gen {
+					t.Errorf("generation %d, was %d: a refused change wrote the key store", now, gen)
+				}
+				if got := kek(t, r, p); got != want {
+					t.Error("another KEK")
+				}
+			})
+		})
+	}
+}
+
+// The ways to take a key away, and what they look like.
+var revocations = []struct {
+	name   string
+	revoke func(*keystest.Vault, keys.VaultRef)
+	undo   func(*keystest.Vault, keys.VaultRef)
+	reason keys.Reason
+	bound  time.Duration // 0: Tcache + 15 s
+}{
+	{"disabled", func(v *keystest.Vault, r keys.VaultRef) { v.Edit(r, func(k *keystest.Key) { k.Enabled = false }) },
+		func(v *keystest.Vault, r keys.VaultRef) { v.Edit(r, func(k *keystest.Key) { k.Enabled = true }) }, keys.ReasonKey, 0},
+	{"deleted", func(v *keystest.Vault, r keys.VaultRef) { v.Edit(r, func(k *keystest.Key) { k.Deleted = true }) },
+		func(v *keystest.Vault, r keys.VaultRef) { v.Edit(r, func(k *keystest.Key) { k.Deleted = false }) }, keys.ReasonKey, 0},
+	{"permission removed", func(v *keystest.Vault, r keys.VaultRef) { v.Deny(r.Identity, true) },
+		func(v *keystest.Vault, r keys.VaultRef) { v.Deny(r.Identity, false) }, keys.ReasonKey, 0},
+	{"identity removed", func(v *keystest.Vault, r keys.VaultRef) { v.NoToken(r.Identity, true) },
+		func(v *keystest.Vault, r keys.VaultRef) { v.NoToken(r.Identity, false) }, keys.ReasonToken, 0},
+	{"vault deleted", func(v *keystest.Vault, r keys.VaultRef) { v.SetMood(r.URI, keystest.Gone) },
+		func(v *keystest.Vault, r keys.VaultRef) { v.SetMood(r.URI, keystest.Well) }, keys.ReasonVault, 0},
+	{"wrong value", func(v *keystest.Vault, r keys.VaultRef) { v.Edit(r, func(k *keystest.Key) { k.Wrong = true }) },
+		func(v *keystest.Vault, r keys.VaultRef) { v.Edit(r, func(k *keystest.Key) { k.Wrong = false }) }, keys.ReasonKey, 0},
+	{"unreachable", func(v *keystest.Vault, r keys.VaultRef) { v.SetMood(r.URI, keystest.Unreachable) },
+		func(v *keystest.Vault, r keys.VaultRef) { v.SetMood(r.URI, keystest.Well) }, keys.ReasonVault, keys.DefaultKeyStale},
+	{"hanging", func(v *keystest.Vault, r keys.VaultRef) { v.SetMood(r.URI, keystest.Hanging) },
+		func(v *keystest.Vault, r keys.VaultRef) { v.SetMood(r.URI, keystest.Well) }, keys.ReasonVault, keys.DefaultKeyStale},
+}
+
+// K2, on a clock that is not real: the bound is kept however the key goes away, nobody
+// gets through after it, and everything is back afterwards.
+func TestRevocationBound(t *testing.T) {
+	for _, tt := range revocations {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := newBank()
+				r := b.create(t)
+				defer r.Close()
+				p, want := account(t, r)
+				ref := b.vault.Add("a", "k")
+				ref.Identity = "/me"
+				must(t, r.SetVaultKey(t.Context(), p, ref, false))
+				bound := tt.bound
+				if bound == 0 {
+					bound = keys.DefaultKeyCache + 15*time.Second
+				}
+				for trial := range 5 {
+					time.Sleep(time.Duration(trial) * 13 * time.Second)
+					if got := kek(t, r, p); got != want {
+						t.Fatal("another KEK")
+					}
+					tt.revoke(b.vault, ref)
+					began := time.Now()
+					var err error
+					for err == nil {
+						if since := time.Since(began); since > bound {
+							t.Fatalf("still usable %v later", since)
+						}
+						time.Sleep(100 * time.Millisecond)
+						err = r.Usable(t.Context(), p)
+					}
+					suspended(t, err, tt.reason)
+					for range 400 { // nothing gets through, and it is quick but for the probes
+						at := time.Now()
+						if _, _, err := r.KEK(t.Context(), p); err == nil {
+							t.Fatalf("a KEK %v after the revocation", time.Since(began))
+						}
+						if d := time.Since(at); d > 21*time.Second {
+							t.Fatalf("refused after %v", d)
+						}
+						time.Sleep(500 * time.Millisecond)
+					}
+					tt.undo(b.vault, ref)
+					time.Sleep(11 * time.Second)
+					if got := kek(t, r, p); got != want {
+						t.Fatal("another KEK after the key is back")
+					}
+				}
+			})
+		})
+	}
+}
+
+func TestExpiry(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBank()
+		b.timers.VersionCheck = 10 * time.Minute
+		r := b.create(t)
+		defer r.Close()
+		p, want := account(t, r)
+		ref := b.vault.Add("a", "k")
+		end := time.Now().Add(30 * time.Minute)
+		b.vault.Edit(ref, func(k *keystest.Key) { k.Expires = end })
+		must(t, r.SetVaultKey(t.Context(), p, ref, false))
+		for time.Now().Before(end) {
+			if err := r.Usable(t.Context(), p); err != nil {
+				t.Fatalf("%v before the end: %v", time.Until(end), err)
+			}
+			time.Sleep(10 * time.Second)
+		}
+		suspended(t, r.Usable(t.Context(), p), keys.ReasonKey) // though the vault still unwraps
+		b.vault.Edit(ref, func(k *keystest.Key) { k.Expires = end.Add(time.Hour) })
+		time.Sleep(11 * time.Second)
+		if got := kek(t, r, p); got != want {
+			t.Error("another KEK")
+		}
+	})
+}
+
+func TestFailClosed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBank()
+		b.timers = keys.CustomerOptions{Cache: 20 * time.Second, Stale: -1}
+		r := b.create(t)
+		defer r.Close()
+		p, _ := account(t, r)
+		ref := b.vault.Add("a", "k")
+		must(t, r.SetVaultKey(t.Context(), p, ref, false))
+		b.vault.SetMood(ref.URI, keystest.Unreachable)
+		began := time.Now()
+		for r.Usable(t.Context(), p) == nil {
+			if d := time.Since(began); d > 20*time.Second {
+				t.Fatalf("usable %v after the vault went away", d)
+			}
+			time.Sleep(time.Second)
+		}
+		if d := time.Since(began); d < 19*time.Second {
+			t.Errorf("suspended after %v: before the time for which it was unwrapped", d)
+		}
+	})
+}
+
+// After a restart nothing is cached: the vault decides at the first use.
+func TestRestart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBank()
+		r := b.create(t)
+		p, want := account(t, r)
+		ref := b.vault.Add("a", "k")
+		must(t, r.SetVaultKey(t.Context(), p, ref, false))
+		r.Close()
+		calls := b.vault.Calls("")
+		r = b.open(t)
+		if n := b.vault.Calls(""); n != calls {
+			t.Errorf("%d calls at start", n-calls)
+		}
+		info, _ := r.CustomerKey(p)
+		if info.State != keys.CustomerUnused {
+			t.Errorf("state %v", info.State)
+		}
+		b.vault.SetMood(ref.URI, keystest.Unreachable)
+		suspended(t, r.Usable(t.Context(), p), keys.ReasonVault)
+		b.vault.SetMood(ref.URI, keystest.Well)
+		time.Sleep(11 * time.Second)
+		if got := kek(t, r, p); got != want {
+			t.Error("another KEK")
+		}
+		r.Close()
+	})
+}
+
+func TestRevokeNow(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBank()
+		r := b.create(t)
+		defer r.Close()
+		p, want := account(t, r)
+		other, _ := account(t, r)
+		if err := r.RevokeNow(t.Context(), p); !fault.Is(err, fault.NotAllowed) {
+			t.Errorf("RevokeNow of a service's key = %v", err)
+		}
+		ref := b.vault.Add("a", "k")
+		must(t, r.SetVaultKey(t.Context(), p, ref, false))
+		must(t, r.SetVaultKey(t.Context(), other, ref, false))
+		_, k, err := r.KEK(t.Context(), p)
+		must(t, err)
+		before, _ := r.Protector(p)
+		b.vault.Edit(ref, func(k *keystest.Key) { k.Enabled = false })
+		must(t, r.Usable(t.Context(), p)) // cached
+		must(t, r.RevokeNow(t.Context(), p))
+		suspended(t, r.Usable(t.Context(), p), keys.ReasonKey)
+		must(t, r.Usable(t.Context(), other))
+		synctest.Wait()
+		if err := k.Use(func([]byte) error { return nil }); err == nil {
+			t.Error("the KEK was not wiped")
+		}
+		if after, _ := r.Protector(p); after.Epoch <= before.Epoch {
+			t.Errorf("epoch %d, was %d", after.Epoch, before.Epoch)
+		}
+		b.vault.Edit(ref, func(k *keystest.Key) { k.Enabled = true })
+		time.Sleep(11 * time.Second)
+		if got := kek(t, r, p); got != want {
+			t.Error("another KEK")
+		}
+	})
+}
+
+// However many use a key at once, its vault is asked once, and at most twice in the time
+// for which it is cached.
+func TestCallsPerPeriod(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBank()
+		r := b.create(t)
+		p, _ := account(t, r)
+		ref := b.vault.Add("a", "k")
+		must(t, r.SetVaultKey(t.Context(), p, ref, false))
+		r.Close()
+		r = b.open(t)
+		defer r.Close()
+		var calls []time.Time
+		var mu sync.Mutex
+		b.vault.OnCall(func(string, keys.VaultRef) { mu.Lock(); calls = append(calls, time.Now()); mu.Unlock() })
+		var failed atomic.Int64
+		for range 600 {
+			var wg sync.WaitGroup
+			for range 20 {
+				wg.Go(func() {
+					if r.Usable(context.Background(), p) != nil {
+						failed.Add(1)
+					}
+				})
+			}
+			wg.Wait()
+			time.Sleep(time.Second)
+		}
+		if n := failed.Load(); n > 0 {
+			t.Errorf("%d uses failed", n)
+		}
+		for i := 2; i < len(calls); i++ {
+			if d := calls[i].Sub(calls[i-2]); d < keys.DefaultKeyCache {
+				t.Errorf("three calls within %v", d)
+			}
+		}
+		t.Logf("%d calls in 10 minutes, 12,000 uses", len(calls))
+		if len(calls) < 9 || len(calls) > 20 {
+			t.Errorf("%d calls in ten periods", len(calls))
+		}
+	})
+}
+
+// A vault that hangs keeps up nobody but those who use it.
+func TestHangingVaultHarmsItsOwn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBank()
+		r := b.create(t)
+		defer r.Close()
+		bad, good, service := keys.Protector{}, keys.Protector{}, keys.Protector{}
+		for _, p := range []*keys.Protector{&bad, &good, &service} {
+			*p, _ = account(t, r)
+		}
+		hangs, well := b.vault.Add("hangs", "k"), b.vault.Add("well", "k")
+		must(t, r.SetVaultKey(t.Context(), bad, hangs, false))
+		must(t, r.SetVaultKey(t.Context(), good, well, false))
+		b.vault.SetMood(hangs.URI, keystest.Hanging)
+		time.Sleep(time.Hour)
+		stop := make(chan struct{})
+		var wg sync.WaitGroup
+		for range 50 {
+			wg.Go(func() {
+				for {
+					select {
+					case <-stop:
+						return
+					default:
+						_ = r.Usable(context.Background(), bad)
+						time.Sleep(50 * time.Millisecond)
+					}
+				}
+			})
+		}
+		for range 1000 {
+			for _, p := range []keys.Protector{good, service} {
+				at := time.Now()
+				if err := r.Usable(t.Context(), p); err != nil {
+					t.Fatalf("%v: %v", p, err)
+				}
+				if d := time.Since(at); d > 100*time.Millisecond {
+					t.Fatalf("%v waited %v", p, d)
+				}
+			}
+			time.Sleep(100 * time.Millisecond)
+		}
+		at := time.Now()
+		must(t, r.AddOwner(t.Context(), keys.NewID())) // changes of other keys go on
+		must(t, r.SetAdmin(t.Context(), bad, keys.Disabled))
+		if d := time.Since(at); d > 0 {
+			t.Errorf("changes waited %v", d)
+		}
+		close(stop)
+		wg.Wait()
+	})
+}
+
+func TestDisabled(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBank()
+		r := b.create(t)
+		defer r.Close()
+		p, want := account(t, r)
+		must(t, r.SetVaultKey(t.Context(), p, b.vault.Add("a", "k"), false))
+		must(t, r.SetAdmin(t.Context(), p, keys.Disabled))
+		calls := b.vault.Calls("")
+		if err := r.Usable(t.Context(), p); !errors.Is(err, keys.ErrDisabled) {
+			t.Errorf("Usable = %v", err)
+		}
+		if _, _, err := r.KEK(t.Context(), p); !errors.Is(err, keys.ErrDisabled) {
+			t.Errorf("KEK = %v", err)
+		}
+		if err := r.SetServiceKey(t.Context(), p); !errors.Is(err, keys.ErrDisabled) {
+			t.Errorf("SetServiceKey = %v", err)
+		}
+		if n := b.vault.Calls(""); n != calls {
+			t.Error("the vault was asked for a disabled protector")
+		}
+		must(t, r.SetAdmin(t.Context(), p, keys.Enabled))
+		if got := kek(t, r, p); got != want {
+			t.Error("another KEK")
+		}
+	})
+}
+
+func newContext(t testing.TB) (context.Context, context.CancelFunc) {
+	return context.WithCancel(t.Context())
+}
