@@ -22,7 +22,7 @@ const module = "github.com/coffer-storage/coffer/"
 
 // layers, lowest first: a package imports from its own group or from below.
 var layers = [][]string{
-	{"fault", "secret", "invariant"},
+	{"fault", "secret", "invariant", "keylock"},
 	{"name"},
 	{"access"},
 	{"crypt"},
@@ -30,6 +30,7 @@ var layers = [][]string{
 	{"keys"},
 	{"object"},
 	{"account", "scope", "blob", "queue", "table", "file", "disk", "vault", "identity"},
+	{"resource"}, // the management plane: rules across the services
 	{"wire", "nbd", "console", "janitor", "replica"},
 	{"server"},
 	{"coffertest", "cse"},

@@ -16,11 +16,11 @@ import (
 	"crypto/rand"
 	"encoding/base64"
 	"errors"
-	"sync"
 	"time"
 
 	"github.com/coffer-storage/coffer/internal/extent"
 	"github.com/coffer-storage/coffer/internal/fault"
+	"github.com/coffer-storage/coffer/internal/keylock"
 	"github.com/coffer-storage/coffer/internal/keys"
 	"github.com/coffer-storage/coffer/internal/meta"
 	"github.com/coffer-storage/coffer/internal/name"
@@ -81,7 +81,9 @@ type Service struct {
 	now   func() time.Time
 	cache cache
 
-	creating sync.Mutex // one Create at a time, so that no name gets two sets of keys
+	// One Create of a name at a time, so that none gets two sets of keys. A vault that
+	// hangs holds up that name only.
+	creating keylock.Locks[name.Account]
 }
 
 // New makes a Service over an open store.
@@ -152,8 +154,7 @@ func (s *Service) create(ctx context.Context, info Info, p Spec) (Info, error) {
 		return Info{}, fault.New(op, string(n), fault.InvalidInput, err)
 	}
 	defer pair.clear()
-	s.creating.Lock()
-	defer s.creating.Unlock()
+	defer s.creating.Lock(n)()
 	switch _, err := s.read(ctx, n); {
 	case err == nil:
 		return Info{}, fault.New(op, string(n), fault.Exists, nil)

@@ -177,8 +177,7 @@ func (s *Service) Regenerate(ctx context.Context, n name.Account, which int) err
 	if which != 1 && which != 2 {
 		return fault.New(op, string(n), fault.InvalidInput, errors.New("keys are numbered 1 and 2"))
 	}
-	s.creating.Lock() // the pair is read outside the transaction that replaces it
-	defer s.creating.Unlock()
+	defer s.creating.Lock(n)() // the pair is read outside the transaction that replaces it
 	old, err := s.read(ctx, n)
 	if err != nil {
 		return edge(op, n, err)

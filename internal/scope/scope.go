@@ -20,6 +20,7 @@ import (
 
 	"github.com/coffer-storage/coffer/internal/extent"
 	"github.com/coffer-storage/coffer/internal/fault"
+	"github.com/coffer-storage/coffer/internal/keylock"
 	"github.com/coffer-storage/coffer/internal/keys"
 	"github.com/coffer-storage/coffer/internal/meta"
 	"github.com/coffer-storage/coffer/internal/name"
@@ -50,7 +51,9 @@ type Info struct {
 
 // Options are what a scope is created with.
 type Options struct {
-	Double bool
+	Double        bool
+	CustomerKey   *keys.VaultRef // nil: the service's key
+	FollowVersion bool           // of the customer's key
 }
 
 // Service keeps the scopes. All methods are safe in parallel.
@@ -59,7 +62,9 @@ type Service struct {
 	ring  *keys.Ring
 	now   func() time.Time
 
-	changing sync.Mutex // one change at a time, so that no name gets two keys
+	// One change at a time in an account, so that no name gets two keys. A vault that
+	// hangs holds up its own account.
+	changing keylock.Locks[keys.ID]
 
 	mu    sync.RWMutex
 	known map[at]Scope // see Find
@@ -136,8 +141,7 @@ func (s *Service) Create(ctx context.Context, owner keys.ID, n name.Scope, o Opt
 	if _, err := name.ParseScope(string(n)); err != nil {
 		return Info{}, err
 	}
-	s.changing.Lock()
-	defer s.changing.Unlock()
+	defer s.changing.Lock(owner)()
 	if old, err := s.Get(ctx, owner, string(n)); err == nil {
 		return old, fault.New(op, string(n), fault.Exists, nil)
 	} else if !fault.Is(err, fault.ScopeNotFound) {
@@ -150,7 +154,13 @@ func (s *Service) Create(ctx context.Context, owner keys.ID, n name.Scope, o Opt
 	// With the account's flag every scope has it.
 	double := o.Double || s.store.ClassOf(owner, keys.AccountProtector(owner)) == extent.Double
 	made := Scope{ID: keys.NewID(), Owner: owner, Name: n, Created: now, Modified: now, Double: double}
-	if err := s.ring.AddScopes(ctx, owner, double, made.ID); err != nil {
+	add := func() error { return s.ring.AddScopes(ctx, owner, double, made.ID) }
+	if o.CustomerKey != nil {
+		add = func() error {
+			return s.ring.AddScopeUnder(ctx, owner, made.ID, double, *o.CustomerKey, o.FollowVersion)
+		}
+	}
+	if err := add(); err != nil {
 		return Info{}, edge(op, string(n), err)
 	}
 	if err := s.store.MirrorProtector(ctx, made.Protector()); err != nil {
@@ -180,8 +190,7 @@ func (s *Service) room(ctx context.Context, op string, owner keys.ID) error {
 // running downloads of a disabled scope are being cut off.
 func (s *Service) SetState(ctx context.Context, owner keys.ID, n string, to keys.AdminState) (Info, error) {
 	const op = "scope.SetState"
-	s.changing.Lock()
-	defer s.changing.Unlock()
+	defer s.changing.Lock(owner)()
 	found, err := s.read(ctx, op, owner, n)
 	if err != nil {
 		return Info{}, err
@@ -192,6 +201,30 @@ func (s *Service) SetState(ctx context.Context, owner keys.ID, n string, to keys
 	}
 	if to != keys.Enabled {
 		s.store.DropKeys(p)
+	}
+	if err := s.store.MirrorProtector(ctx, p); err != nil {
+		return Info{}, edge(op, n, err)
+	}
+	return s.touch(ctx, op, found)
+}
+
+// SetKey puts a scope under a customer's key, or back under the service's when ref is
+// nil. No content is written anew.
+func (s *Service) SetKey(ctx context.Context, owner keys.ID, n string, ref *keys.VaultRef, follow bool) (Info, error) {
+	const op = "scope.SetKey"
+	defer s.changing.Lock(owner)()
+	found, err := s.read(ctx, op, owner, n)
+	if err != nil {
+		return Info{}, err
+	}
+	p := found.Protector()
+	if ref == nil {
+		err = s.ring.SetServiceKey(ctx, p)
+	} else {
+		err = s.ring.SetVaultKey(ctx, p, *ref, follow)
+	}
+	if err != nil {
+		return Info{}, edge(op, n, err)
 	}
 	if err := s.store.MirrorProtector(ctx, p); err != nil {
 		return Info{}, edge(op, n, err)
