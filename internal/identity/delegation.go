@@ -114,6 +114,9 @@ func (s *Service) RevokeDelegations(ctx context.Context, account keys.ID) error 
 // newRoot gives an account a new secret. s.changing is held.
 func (s *Service) newRoot(ctx context.Context, account keys.ID) (secret.Key, error) {
 	const op = "identity.DelegationKey"
+	if err := s.whole(); err != nil {
+		return secret.Key{}, err
+	}
 	b := make([]byte, 32)
 	rand.Read(b)
 	defer clear(b)

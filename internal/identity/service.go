@@ -39,8 +39,9 @@ type Options struct {
 type External interface {
 	// Issuer is the text that its tokens carry as iss.
 	Issuer() string
-	// Verify checks signature, issuer and times of a token, but not its audience.
-	Verify(ctx context.Context, raw string) (Claims, error)
+	// Verify checks signature, issuer and times of a token, and returns its audiences.
+	// An issuer that cannot be asked is Unavailable.
+	Verify(ctx context.Context, raw string) (c Claims, audiences []string, err error)
 }
 
 // Service keeps principals, role assignments and signing keys. All methods are safe in
@@ -52,8 +53,9 @@ type Service struct {
 	changing sync.Mutex // one change at a time
 	refusals refusals
 
-	mu sync.RWMutex
-	st state // guarded by mu
+	mu      sync.RWMutex // guards what follows
+	st      state
+	damaged error // why Load failed
 }
 
 // New makes a Service over an open store. Load follows.

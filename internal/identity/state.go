@@ -3,7 +3,6 @@ package identity
 import (
 	"context"
 	"errors"
-	"fmt"
 	"strings"
 
 	"github.com/coffer-storage/coffer/internal/audit"
@@ -73,7 +72,8 @@ func fold(resourceID string) string {
 	return strings.ToLower(strings.TrimRight(resourceID, "/"))
 }
 
-// Load reads what is stored. It comes before everything else.
+// Load reads what is stored. It comes before everything else. When it fails nobody has
+// tokens or roles, and nothing can be changed.
 func (s *Service) Load(ctx context.Context) error {
 	const op = "identity.Load"
 	st := newState()
@@ -85,18 +85,17 @@ func (s *Service) Load(ctx context.Context) error {
 			return true, nil
 		})
 	})
-	if err != nil {
-		return edge(op, "", err)
-	}
 	for _, l := range rows {
-		if err := s.load(ctx, &st, l); err != nil {
-			return edge(op, "", fmt.Errorf("row %q: %w", l.key[:min(1, len(l.key))], err))
+		if err == nil {
+			err = s.load(ctx, &st, l)
 		}
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.st = st
-	return nil
+	if s.damaged = edge(op, "", err); err == nil {
+		s.st = st
+	}
+	return s.damaged
 }
 
 // loaded is a row that Load found.
@@ -204,9 +203,19 @@ func (s *Service) find(op, id string) (*record, error) {
 	return found, nil
 }
 
+// whole reports why Load failed, if it did.
+func (s *Service) whole() error {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.damaged
+}
+
 // before records what is about to be done, with who asks. What it describes must not be
 // done on an error.
 func (s *Service) before(ctx context.Context, operation, what string) error {
+	if err := s.whole(); err != nil {
+		return err
+	}
 	if s.o.Audit == nil {
 		return nil
 	}

@@ -31,8 +31,8 @@ var (
 // Verify checks a token for one of the audiences; a slash at the end of one counts for
 // nothing. Every refusal is TokenRefused, and in the trail.
 func (s *Service) Verify(ctx context.Context, raw string, audiences ...string) (Claims, error) {
-	c, err := s.verify(ctx, raw)
-	if err == nil && !matches(c.Audience, audiences) {
+	c, has, err := s.verify(ctx, raw)
+	if err == nil && !matches(&c, has, audiences) {
 		err = ErrAudience
 	}
 	if err != nil {
@@ -72,40 +72,64 @@ func reason(err error) error {
 	return ErrForm
 }
 
-func matches(audience string, wanted []string) bool {
-	return slices.ContainsFunc(wanted, func(w string) bool { return strings.EqualFold(trimAudience(w), trimAudience(audience)) })
+// matches reports whether a token is for one of the audiences, and notes which.
+func matches(c *Claims, has, wanted []string) bool {
+	for _, h := range has {
+		for _, w := range wanted {
+			if strings.EqualFold(trimAudience(w), trimAudience(h)) {
+				c.Audience = trimAudience(h)
+				return true
+			}
+		}
+	}
+	return false
 }
 
-func (s *Service) verify(ctx context.Context, raw string) (Claims, error) {
+// verify is Verify for any audience; it returns those that the token has.
+func (s *Service) verify(ctx context.Context, raw string) (Claims, []string, error) {
 	if len(raw) > maxToken {
-		return Claims{}, ErrForm
+		return Claims{}, nil, ErrForm
 	}
 	var peek tokenClaims
 	if _, _, err := jwt.NewParser().ParseUnverified(raw, &peek); err != nil {
-		return Claims{}, ErrForm
+		return Claims{}, nil, ErrForm
 	}
-	c, err := s.verifySigned(ctx, raw, peek.Issuer)
+	c, has, err := s.verifySigned(ctx, raw, peek.Issuer)
 	if err != nil && s.o.AllowUnsigned && ctx.Err() == nil {
 		return s.verifyUnsigned(raw)
 	}
-	return c, err
+	return c, has, err
 }
 
 // verifySigned finds the issuer and has its signature checked.
-func (s *Service) verifySigned(ctx context.Context, raw, issuer string) (Claims, error) {
+func (s *Service) verifySigned(ctx context.Context, raw, issuer string) (Claims, []string, error) {
 	if issuer == s.IssuerOf(Tenant) {
 		return s.verifyOwn(raw, issuer)
 	}
 	for _, x := range s.o.External {
 		if x.Issuer() == issuer {
-			return x.Verify(ctx, raw)
+			return s.verifyExternal(ctx, x, raw)
 		}
 	}
-	return Claims{}, ErrIssuer
+	return Claims{}, nil, ErrIssuer
+}
+
+// verifyExternal has a token checked by the issuer that it names. That one speaks for its
+// own principals: to name one of ours is to pass for it.
+func (s *Service) verifyExternal(ctx context.Context, x External, raw string) (Claims, []string, error) {
+	c, has, err := x.Verify(ctx, raw)
+	if err != nil {
+		return Claims{}, nil, err
+	}
+	c.ObjectID, c.ClientID, c.TenantID = canonical(c.ObjectID), canonical(c.ClientID), canonical(c.TenantID)
+	if c.ObjectID == "" || c.TenantID == Tenant || s.byObject(c.ObjectID) != nil {
+		return Claims{}, nil, ErrIssuer
+	}
+	return c, has, nil
 }
 
 // verifyOwn checks a token of ours, and that its principal is still there.
-func (s *Service) verifyOwn(raw, issuer string) (Claims, error) {
+func (s *Service) verifyOwn(raw, issuer string) (Claims, []string, error) {
 	var t tokenClaims
 	p := jwt.NewParser(jwt.WithValidMethods([]string{jwt.SigningMethodRS256.Alg()}), jwt.WithIssuer(issuer),
 		jwt.WithExpirationRequired(), jwt.WithTimeFunc(s.o.Now), jwt.WithStrictDecoding())
@@ -125,34 +149,31 @@ func (s *Service) verifyOwn(raw, issuer string) (Claims, error) {
 	if err == nil && s.byObject(c.ObjectID) == nil {
 		err = ErrGone
 	}
-	return c, err
+	return c, t.Audience, err
 }
 
 // unsignedIssuers are the issuers of the public cloud, whose tokens tests make up.
 var unsignedIssuers = []string{"https://sts.windows.net/", "https://login.microsoftonline.com/", "https://sts.chinacloudapi.cn/", "https://sts-beta.windows.net/"}
 
 // verifyUnsigned checks a token but for its signature: issuer, times and form.
-func (s *Service) verifyUnsigned(raw string) (Claims, error) {
+func (s *Service) verifyUnsigned(raw string) (Claims, []string, error) {
 	var t tokenClaims
 	if _, _, err := jwt.NewParser().ParseUnverified(raw, &t); err != nil {
-		return Claims{}, ErrForm
+		return Claims{}, nil, ErrForm
 	}
 	c := t.claims()
 	known := t.Issuer == s.IssuerOf(Tenant) ||
 		slices.ContainsFunc(unsignedIssuers, func(p string) bool { return strings.HasPrefix(t.Issuer, p) }) ||
 		slices.ContainsFunc(s.o.External, func(x External) bool { return x.Issuer() == t.Issuer })
 	if !known {
-		return c, ErrIssuer
-	}
-	if len(t.Audience) != 1 {
-		return c, ErrAudience
+		return c, nil, ErrIssuer
 	}
 	v := jwt.NewValidator(jwt.WithExpirationRequired(), jwt.WithTimeFunc(s.o.Now), jwt.WithLeeway(skew))
 	if err := v.Validate(t); err != nil {
-		return c, err
+		return c, nil, err
 	}
 	c.Unsigned = true
-	return c, nil
+	return c, t.Audience, nil
 }
 
 // claims are those of a token in our own form.

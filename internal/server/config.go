@@ -48,6 +48,9 @@ type Config struct {
 	AcceptRollback bool     // open a store whose HEAD or log is missing or older
 	AllowXTS       bool     // in FIPS mode: open double extents that are sealed by AES-256-XTS
 	ReadyFile      string   // written when everything listens; "" writes none
+	IdentityURL    string   // how others reach the identity endpoint; "" is https and the listener's address
+	Issuers        []string // addresses of OpenID issuers elsewhere whose tokens count
+	AllowUnsigned  bool     // take tokens of any key: tests only, on loopback or with Dev
 
 	MemoryLimit int64 // soft limit of the Go heap in bytes; 0 is DefaultMemoryLimit, negative sets none
 
@@ -79,6 +82,9 @@ func (c *Config) complete() error {
 	}
 	if (c.CertFile == "") != (c.KeyFile == "") {
 		return fault.New(op, "", fault.InvalidInput, errors.New("--cert and --key go together"))
+	}
+	if err := c.checkIdentity(); err != nil {
+		return err
 	}
 	if c.Data != "" {
 		return c.adoptDev()

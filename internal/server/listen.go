@@ -44,6 +44,7 @@ func (s *Server) Listen() error {
 	s.blob.s = s.httpServer(s.blobHandler())
 	s.blob.s.ConnContext = dualconn.ConnContext
 	s.management.s = s.httpServer(s.managementHandler())
+	s.management.s.ConnContext = dualconn.ConnContext
 	s.control.s = s.httpServer(control.Handler(s.find, toControl))
 
 	s.workCtx, s.stop = context.WithCancel(context.Background())
@@ -86,7 +87,7 @@ func (s *Server) Serve(ctx context.Context) error {
 		})
 	}
 	serve(s.blob, &dualconn.Listener{Listener: s.blob.l, TLS: s.tls, Timeout: headTimeout})
-	serve(s.management, s.management.l)
+	serve(s.management, &dualconn.Listener{Listener: s.management.l, TLS: s.tls, Timeout: headTimeout})
 	serve(s.control, s.control.l)
 	s.log.Info("serving", "blob", s.Status().Blob, "management", s.Status().Management, "version", s.cfg.Version)
 
@@ -123,7 +124,7 @@ func (s *Server) drain() error {
 func (s *Server) blobHandler() http.Handler {
 	h := blobhttp.New(blobhttp.Options{
 		Blobs: s.store.Blobs, Accounts: s.store.Accounts, Logger: s.log, Observe: s.metrics.observe, Now: s.now,
-		TrustProxy: s.cfg.TrustProxy,
+		TrustProxy: s.cfg.TrustProxy, Identity: s.store.Identity, Authority: s.authorityURL, Resource: s.resource,
 		KeyVersion: func(_ keys.Protector, kref keys.ID) uint64 {
 			v, _ := s.store.Ring.Lookup(kref)
 			return v.Number
@@ -230,6 +231,9 @@ func (s *Server) writeReady(path string) error {
 }
 
 func (s *Server) addNotices() {
+	if s.cfg.AllowUnsigned {
+		s.notices = append(s.notices, unsignedNotice)
+	}
 	if s.cfg.temporary {
 		s.notices = append(s.notices, "this store is temporary: it is removed at the end")
 		return

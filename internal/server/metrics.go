@@ -13,9 +13,11 @@ import (
 	"github.com/coffer-storage/coffer/internal/blob"
 	"github.com/coffer-storage/coffer/internal/meta/pebblekv"
 	"github.com/coffer-storage/coffer/internal/object"
+	"github.com/coffer-storage/coffer/internal/server/dualconn"
 	"github.com/coffer-storage/coffer/internal/server/store"
 	"github.com/coffer-storage/coffer/internal/wire"
 	"github.com/coffer-storage/coffer/internal/wire/armhttp"
+	"github.com/coffer-storage/coffer/internal/wire/identityhttp"
 )
 
 // metrics are the numbers of one server. Labels have few values: operations of the
@@ -205,7 +207,13 @@ func (s *Server) managementHandler() http.Handler {
 	})
 	mux.Handle("GET /metrics", promhttp.HandlerFor(s.metrics.registry, promhttp.HandlerOpts{}))
 	arm := armhttp.New(armhttp.Options{Accounts: s.store.Accounts, Scopes: s.store.Scopes, Logger: s.log, Anyone: s.cfg.Dev})
+	ids := identityhttp.New(identityhttp.Options{Identities: s.store.Identity, Logger: s.log, Now: s.now, AllowPlain: s.cfg.Dev || s.cfg.AllowHTTP})
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		dualconn.Names(r) // settles r.TLS
+		if identityhttp.Handles(r.URL.Path) {
+			ids.ServeHTTP(w, r)
+			return
+		}
 		if armhttp.Handles(r.URL.Path) { // its paths know no case, which the mux does
 			arm.ServeHTTP(w, r)
 			return

@@ -110,6 +110,7 @@ func (s *Server) openStore(ctx context.Context) error {
 		AuditAnchor: s.cfg.AuditAnchor, AcceptRollback: s.cfg.AcceptRollback, AllowXTS: s.cfg.AllowXTS,
 		MemTable: memTableSize, BlockCache: blockCacheSize,
 		Now: s.now, Logger: s.log, Fatal: s.cfg.Fatal,
+		Identity:  s.identityOptions(),
 		OnCorrupt: s.metrics.corrupt(s.log), Hooks: s.metrics.hooks(), OnAlarm: s.metrics.alarm(s.log),
 	})
 	if err != nil {

@@ -67,8 +67,12 @@ type running struct {
 	*Server
 	t    *testing.T
 	st   Status
+	log  *logBuffer
 	stop func() // ends it in order and waits
 }
+
+// logText is what it has logged so far.
+func (r *running) logText() string { return r.log.String() }
 
 func (p place) serve(t *testing.T, change ...func(*Config)) *running {
 	t.Helper()
@@ -87,7 +91,7 @@ func (p place) serve(t *testing.T, change ...func(*Config)) *running {
 	done := make(chan error, 1)
 	go func() { done <- errors.Join(s.Serve(ctx), s.Close()) }()
 	var once sync.Once
-	r := &running{Server: s, t: t, st: s.Status(), stop: func() {
+	r := &running{Server: s, t: t, st: s.Status(), log: p.log, stop: func() {
 		once.Do(func() {
 			cancel()
 			if err := <-done; err != nil {

@@ -29,6 +29,7 @@ import (
 	"github.com/coffer-storage/coffer/internal/extent"
 	"github.com/coffer-storage/coffer/internal/extent/fileextent"
 	"github.com/coffer-storage/coffer/internal/fault"
+	"github.com/coffer-storage/coffer/internal/identity"
 	"github.com/coffer-storage/coffer/internal/janitor"
 	"github.com/coffer-storage/coffer/internal/keyprovider"
 	"github.com/coffer-storage/coffer/internal/keys"
@@ -76,6 +77,8 @@ type Options struct {
 	// OnAlarm is told what the blob service finds alarming, after it is in the trail.
 	OnAlarm func(blob.Alarm)
 	Hooks   pebblekv.Hooks
+	// Identity configures the identity service; clock, trail and log are the store's.
+	Identity identity.Options
 }
 
 // Store is an opened store. Its fields are set once and may be used in parallel.
@@ -87,6 +90,7 @@ type Store struct {
 	Objects  *object.Store
 	Accounts *account.Service
 	Scopes   *scope.Service
+	Identity *identity.Service
 	Blobs    *blob.Service
 	Audit    *audit.Log
 	Janitor  *janitor.Janitor // rests until Start
@@ -323,12 +327,30 @@ func (s *Store) openServices(ctx context.Context, o *Options) error {
 	s.Accounts = account.New(s.Objects, s.Ring, account.Options{Now: o.Now})
 	s.later(func() error { s.Accounts.Close(); return nil })
 	s.Scopes = scope.New(s.Objects, s.Ring, o.Now)
+	if err := s.openIdentity(ctx, o); err != nil {
+		return err
+	}
 	s.Blobs = blob.New(s.Objects, s.Accounts, s.Scopes, blob.Options{Now: o.Now, OnAlarm: s.alarm(o.OnAlarm)})
 	s.Janitor = janitor.New(janitor.Options{
 		Store: s.Objects, Ring: s.Ring, Collectors: []janitor.Collector{s.Blobs.Collect}, Now: o.Now, Logger: o.Logger,
 	})
 	s.later(func() error { s.Janitor.Close(); return nil })
 	return nil
+}
+
+// openIdentity reads principals, roles and signing keys. When a row of theirs is damaged
+// the rest of the store is served all the same: then nobody has tokens or roles.
+func (s *Store) openIdentity(ctx context.Context, o *Options) error {
+	io := o.Identity
+	io.Now, io.Logger, io.Audit = o.Now, o.Logger, s.Audit
+	s.Identity = identity.New(s.Objects, io)
+	s.later(func() error { s.Identity.Close(); return nil })
+	err := s.Identity.Load(ctx)
+	if fault.Is(err, fault.Corrupt) {
+		o.Logger.Error("identity is damaged: no token and no role counts until it is restored", "err", err)
+		return nil
+	}
+	return err
 }
 
 // alarm puts an alarm into the trail and passes it on.
