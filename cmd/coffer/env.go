@@ -12,9 +12,10 @@ import (
 )
 
 type envCmd struct {
-	Data  string `help:"Data directory of the running server." default:"coffer-data" env:"COFFER_DATA" placeholder:"DIR"`
-	Shell string `help:"sh, powershell or json." enum:"sh,powershell,json" default:"sh"`
-	JSON  bool   `help:"The same as --shell json." name:"json"`
+	Data    string `help:"Data directory of the running server." default:"coffer-data" env:"COFFER_DATA" placeholder:"DIR"`
+	Account string `help:"The account; without it, the default account." placeholder:"NAME"`
+	Shell   string `help:"sh, powershell or json." enum:"sh,powershell,json" default:"sh"`
+	JSON    bool   `help:"The same as --shell json." name:"json"`
 }
 
 // variable is one environment variable.
@@ -30,8 +31,16 @@ func (c *envCmd) Run(a *app) error {
 	if err := control.Call(a.ctx, data, "status", nil, &st, nil); err != nil {
 		return err
 	}
+	if c.Account != "" {
+		var got server.Account
+		if err := control.Call(a.ctx, data, "account.keys", server.AccountArgs{Name: c.Account}, &got, nil); err != nil {
+			return err
+		}
+		st.Account, st.Key = got.Name, got.Keys[0]
+	}
 	if st.Account == "" {
-		return errors.New("this server has no default account; see: coffer account list, coffer account keys NAME")
+		return server.WithHint(errors.New("this server has no default account"),
+			"coffer account list shows the accounts there are, coffer env --account NAME is for one of them")
 	}
 	vars := variables(st)
 	switch {
