@@ -21,6 +21,10 @@ build_coffer
 say "clients and server ready after $((SECONDS - started)) s"
 
 start_coffer
+# An account with infrastructure encryption, for the rounds of keys.
+"$coffer" account create twice --infrastructure-encryption --data "$data" >/dev/null
+eval "$("$coffer" env --shell sh --data "$data" --account twice)"
+double_http=$COFFER_HTTP_CONNECTION_STRING double_https=$COFFER_HTTPS_CONNECTION_STRING
 # From here on the environment is what a user pastes, and nothing else.
 eval "$("$coffer" env --shell sh --data "$data")"
 
@@ -37,8 +41,14 @@ client() {
 	shift 2
 	say "$name over $scheme"
 	case $scheme in
-	http) export AZURE_STORAGE_CONNECTION_STRING=$COFFER_HTTP_CONNECTION_STRING ;;
-	https) export AZURE_STORAGE_CONNECTION_STRING=$COFFER_HTTPS_CONNECTION_STRING ;;
+	http)
+		export AZURE_STORAGE_CONNECTION_STRING=$COFFER_HTTP_CONNECTION_STRING
+		export COFFER_DOUBLE_CONNECTION_STRING=$double_http
+		;;
+	https)
+		export AZURE_STORAGE_CONNECTION_STRING=$COFFER_HTTPS_CONNECTION_STRING
+		export COFFER_DOUBLE_CONNECTION_STRING=$double_https
+		;;
 	esac
 	# The report carries what failed; the exit status only repeats it.
 	timeout 900 "$@" >"$file" 2>"$file.err" || true
@@ -81,6 +91,13 @@ done
 echo
 status=0
 "$cache/bin/matrix" "${reports[@]}" || status=1
+# What the clients stored, on the disk: whole, and twice sealed where that was asked for.
+checked=$("$coffer" verify --data "$data") || { printf '%s\n' "$checked" && status=1; }
+case " ${wanted[*]} " in
+*" go "* | *" js "* | *" python "*)
+	grep 'with both layers: [1-9]' <<<"$checked" || { say "nothing has both layers" && status=1; }
+	;;
+esac
 echo "server: peak memory $(peak_rss "$server") MiB, whole run $((SECONDS - started)) s"
 stop_coffer || status=1
 exit $status

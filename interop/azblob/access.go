@@ -135,12 +135,7 @@ func (r *run) sasPolicy(ctx context.Context) error {
 
 // credential takes name and key out of the connection string, as the SDK does.
 func (r *run) credential() (*service.SharedKeyCredential, error) {
-	kv := map[string]string{}
-	for f := range strings.SplitSeq(connection(), ";") {
-		k, v, _ := strings.Cut(f, "=")
-		kv[k] = v
-	}
-	return service.NewSharedKeyCredential(kv["AccountName"], kv["AccountKey"])
+	return service.NewSharedKeyCredential(r.field("AccountName"), r.field("AccountKey"))
 }
 
 // fetch is a GET without any SDK, as curl would do it.
@@ -243,7 +238,7 @@ func (r *run) errors(ctx context.Context) error {
 }
 
 func (r *run) wrongKey() (*service.Client, error) {
-	cred, err := service.NewSharedKeyCredential(accountName(), "d3JvbmcgbGVuZ3RoIG9yIG5vdCwgdGhpcyBpcyBub3QgdGhlIGtleQ==")
+	cred, err := service.NewSharedKeyCredential(r.field("AccountName"), "d3JvbmcgbGVuZ3RoIG9yIG5vdCwgdGhpcyBpcyBub3QgdGhlIGtleQ==")
 	if err != nil {
 		return nil, err
 	}

@@ -7,7 +7,6 @@
 package main
 
 import (
-	"context"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -23,26 +22,21 @@ import (
 
 // run is one pass of the suite: its own container, removed at the end.
 type run struct {
+	conn string
 	svc  *service.Client
 	cont *container.Client
 	name string
 }
 
 func main() {
-	conn := os.Getenv("AZURE_STORAGE_CONNECTION_STRING")
-	svc, err := service.NewClientFromConnectionString(conn, nil)
+	r, err := newRun(os.Getenv("AZURE_STORAGE_CONNECTION_STRING"))
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "azblob: AZURE_STORAGE_CONNECTION_STRING:", err)
 		os.Exit(2)
 	}
-	name := "go-" + strconv.FormatInt(time.Now().UnixNano(), 36)
-	r := &run{svc: svc, cont: svc.NewContainerClient(name), name: name}
 	s := &report.Suite{Out: os.Stdout}
 	s.Version("azblob " + moduleVersion("github.com/Azure/azure-sdk-for-go/sdk/storage/azblob"))
-	for _, st := range []struct {
-		name string
-		do   func(context.Context) error
-	}{
+	for _, st := range []part{
 		{"container", r.container},
 		{"small", r.small},
 		{"empty", r.empty},
@@ -60,6 +54,8 @@ func main() {
 		{"sas-policy", r.sasPolicy},
 		{"customer-key", r.customerKey},
 		{"scope", r.scope},
+		{"double-scope", r.doubleScope},
+		{"double-account", doubleAccount},
 		{"service", r.service},
 		{"protocol", r.protocol},
 		{"errors", r.errors},
@@ -68,6 +64,15 @@ func main() {
 		s.Step(st.name, st.do)
 	}
 	os.Exit(s.Done())
+}
+
+func newRun(conn string) (*run, error) {
+	svc, err := service.NewClientFromConnectionString(conn, nil)
+	if err != nil {
+		return nil, err
+	}
+	name := "go-" + strconv.FormatInt(time.Now().UnixNano(), 36)
+	return &run{conn: conn, svc: svc, cont: svc.NewContainerClient(name), name: name}, nil
 }
 
 // moduleVersion is the version of a dependency that this program was built with.

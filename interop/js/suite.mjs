@@ -15,6 +15,8 @@ import {
   ContainerClient,
   ContainerSASPermissions,
 } from "@azure/storage-blob";
+import { read, refused, same } from "./check.mjs";
+import { customerKey, scopes } from "./keys.mjs";
 import { Suite } from "./report.mjs";
 
 const connection = process.env.AZURE_STORAGE_CONNECTION_STRING;
@@ -29,32 +31,6 @@ const cont = svc.getContainerClient(name);
 const suite = new Suite();
 
 const md5 = (b) => createHash("md5").update(b).digest("base64");
-const sha = (b) => createHash("sha256").update(b).digest("hex");
-
-function same(got, want) {
-  assert.equal(got.length, want.length, "length");
-  assert.equal(sha(got), sha(want), "sha256");
-}
-
-async function read(client, offset, count, options) {
-  const r = await client.download(offset, count, options);
-  const parts = [];
-  for await (const p of r.readableStreamBody) parts.push(p);
-  return Buffer.concat(parts);
-}
-
-// refused runs f and expects the service to answer with this status and code.
-async function refused(f, status, code) {
-  let e;
-  try {
-    await f();
-  } catch (x) {
-    e = x;
-  }
-  assert.ok(e, `was accepted, want ${status} ${code ?? ""}`);
-  assert.equal(e.statusCode, status, `${e.code}: ${e.message}`);
-  if (code) assert.equal(e.code ?? e.details?.errorCode, code);
-}
 
 async function listAll(iterator, size) {
   const names = [];
@@ -252,65 +228,13 @@ async function sasService() {
   assert.equal((await fetch(old)).status, 403);
 }
 
-// A blob under a key that comes with each request. The client itself refuses
-// to send one over plain HTTP.
-async function customerKey() {
-  const b = cont.getBlockBlobClient("customer-key.bin");
-  const key = (byte) => {
-    const k = Buffer.alloc(32, byte);
-    return {
-      encryptionKey: k.toString("base64"),
-      encryptionKeySha256: createHash("sha256").update(k).digest("base64"),
-      encryptionAlgorithm: "AES256",
-    };
-  };
-  const content = randomBytes(200000);
-  const write = () => b.upload(content, content.length, { customerProvidedKey: key(1) });
-  if (!svc.url.startsWith("https:")) {
-    await assert.rejects(write);
-    return;
-  }
-  const w = await write();
-  assert.equal(w.encryptionKeySha256, key(1).encryptionKeySha256);
-  same(await read(b, 0, undefined, { customerProvidedKey: key(1) }), content);
-  await refused(() => b.download(), 409, "BlobUsesCustomerSpecifiedEncryption");
-  await refused(() => b.download(0, undefined, { customerProvidedKey: key(2) }), 409, "BlobCustomerSpecifiedEncryptionMismatch");
-  assert.equal(await b.exists(), true); // the client takes the refusal of HEAD for "yes"
-}
-
-// setScope makes a scope or changes its state, at the management endpoint.
-async function setScope(method, scope, state = "Enabled") {
-  const u = `${process.env.COFFER_MANAGEMENT}/subscriptions/s/resourceGroups/g/providers/Microsoft.Storage/storageAccounts/${svc.accountName}/encryptionScopes/${scope}?api-version=2024-01-01`;
-  const r = await fetch(u, { method, body: JSON.stringify({ properties: { state } }), headers: { "content-type": "application/json" } });
-  assert.ok(r.ok, `${method} ${scope}: ${r.status} ${await r.text()}`);
-}
-
-// Keys of their own inside the account, by header, container default and SAS.
-async function scope() {
-  const [a, b] = ["a-" + name, "b-" + name];
-  await setScope("PUT", a);
-  await setScope("PUT", b);
-  const content = randomBytes(100000);
-  const byHeader = cont.getBlockBlobClient("scoped.bin");
-  const w = await byHeader.upload(content, content.length, { encryptionScope: a });
-  assert.equal(w.encryptionScope, a);
-  same(await read(byHeader), content);
-  await refused(() => byHeader.setMetadata({ k: "v" }, { encryptionScope: b }), 409, "BlobCustomerSpecifiedEncryptionMismatch");
-  const box = svc.getContainerClient("sc-" + name);
-  await box.create({ containerEncryptionScope: { defaultEncryptionScope: a, preventEncryptionScopeOverride: true } });
-  const byDefault = box.getBlockBlobClient("default.bin");
-  assert.equal((await byDefault.upload(content, content.length)).encryptionScope, a);
-  await refused(() => byDefault.upload(content, content.length, { encryptionScope: b }), 403, "RequestForbiddenByContainerEncryptionPolicy");
-  const sas = svc.generateAccountSasUrl(new Date(Date.now() + 3600_000), AccountSASPermissions.parse("rwc"), "o", { encryptionScope: b });
-  const bySAS = new BlobServiceClient(sas).getContainerClient(name).getBlockBlobClient("sas-scoped.bin");
-  assert.equal((await bySAS.upload(content, content.length)).encryptionScope, b);
-  same(await read(bySAS), content);
-  await setScope("PATCH", a, "Disabled");
-  await refused(() => byHeader.download(), 403, "EncryptionScopeDisabled");
-  await refused(() => byDefault.upload(content, content.length), 403, "EncryptionScopeDisabled");
-  await setScope("PATCH", a);
-  same(await read(byDefault), content);
-  await box.delete();
+// The rounds of keys in an account with infrastructure encryption.
+async function doubleAccount() {
+  const svc = BlobServiceClient.fromConnectionString(process.env.COFFER_DOUBLE_CONNECTION_STRING);
+  const cont = svc.getContainerClient(name);
+  await cont.create();
+  await customerKey(cont);
+  await scopes(svc, cont, "");
 }
 
 async function errors() {
@@ -348,8 +272,10 @@ for (const [step, f] of [
   ["checksums", checksums],
   ["sas-account", sasAccount],
   ["sas-service", sasService],
-  ["customer-key", customerKey],
-  ["scope", scope],
+  ["customer-key", () => customerKey(cont)],
+  ["scope", () => scopes(svc, cont, "")],
+  ["double-scope", () => scopes(svc, cont, "2-")],
+  ["double-account", doubleAccount],
   ["errors", errors],
   ["delete", remove],
 ]) {

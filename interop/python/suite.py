@@ -13,7 +13,6 @@ from concurrent.futures import ThreadPoolExecutor
 
 import azure.storage.blob
 from azure.core import MatchConditions
-from azure.core.exceptions import HttpResponseError
 from azure.storage.blob import (
     AccessPolicy,
     AccountSasPermissions,
@@ -23,13 +22,14 @@ from azure.storage.blob import (
     ContainerClient,
     ContainerSasPermissions,
     ContentSettings,
-    CustomerProvidedEncryptionKey,
     ResourceTypes,
     generate_account_sas,
     generate_blob_sas,
     generate_container_sas,
 )
 
+import keys
+from check import check, equal, refused, same
 from report import Suite
 
 CONNECTION = os.environ.get("AZURE_STORAGE_CONNECTION_STRING")
@@ -41,33 +41,6 @@ ACCOUNT = svc.credential.account_name
 KEY = svc.credential.account_key
 NAME = f"py-{time.time_ns():x}"
 cont = svc.get_container_client(NAME)
-
-
-def check(ok, message="check failed"):
-    if not ok:
-        raise AssertionError(message)
-
-
-def equal(got, want, what="value"):
-    check(got == want, f"{what}: {got!r}, want {want!r}")
-
-
-def same(got, want):
-    equal(len(got), len(want), "length")
-    equal(hashlib.sha256(got).hexdigest(), hashlib.sha256(want).hexdigest(), "sha256")
-
-
-def refused(f, status, code=None):
-    """Expects f to be answered by the service with this status and code."""
-    try:
-        f()
-    except HttpResponseError as e:
-        equal(e.status_code, status, f"status ({e.error_code})")
-        if code:
-            got = getattr(e.error_code, "value", e.error_code)
-            equal(got, code, "code")
-        return
-    raise AssertionError(f"was accepted, want {status} {code or ''}")
 
 
 def until():
@@ -255,63 +228,12 @@ def sas_policy():
     equal(fetch(f"{url}?{token}")[0], 403, "after the policy is gone")
 
 
-def cpk(byte):
-    k = bytes([byte]) * 32
-    return CustomerProvidedEncryptionKey(base64.b64encode(k).decode(), base64.b64encode(hashlib.sha256(k).digest()).decode())
-
-
-def customer_key():
-    b = cont.get_blob_client("customer-key.bin")
-    content = os.urandom(200000)
-    if not svc.url.startswith("https:"):
-        try:  # the client refuses to send a key over plain HTTP
-            b.upload_blob(content, cpk=cpk(1))
-        except (ValueError, HttpResponseError):
-            return
-        raise AssertionError("a key went over plain HTTP")
-    b.upload_blob(content, cpk=cpk(1), metadata={"under": "key"})
-    same(b.download_blob(cpk=cpk(1)).readall(), content)
-    equal(b.get_blob_properties(cpk=cpk(1)).metadata, {"under": "key"})
-    refused(lambda: b.download_blob().readall(), 409, "BlobUsesCustomerSpecifiedEncryption")
-    refused(lambda: b.download_blob(cpk=cpk(2)).readall(), 409, "BlobCustomerSpecifiedEncryptionMismatch")
-
-
-def set_scope(method, name, state="Enabled"):
-    """Makes a scope or changes its state, at the management endpoint."""
-    url = (f"{os.environ['COFFER_MANAGEMENT']}/subscriptions/s/resourceGroups/g/providers/Microsoft.Storage"
-           f"/storageAccounts/{ACCOUNT}/encryptionScopes/{name}?api-version=2024-01-01")
-    data = ('{"properties":{"state":"%s"}}' % state).encode()
-    request = urllib.request.Request(url, data=data, method=method, headers={"Content-Type": "application/json"})
-    with urllib.request.urlopen(request) as r:
-        check(r.status in (200, 201), f"status {r.status}")
-
-
-def scope():
-    a, b = f"a-{NAME}", f"b-{NAME}"
-    set_scope("PUT", a)
-    set_scope("PUT", b)
-    content = os.urandom(100000)
-    by_header = cont.get_blob_client("scoped.bin")
-    equal(by_header.upload_blob(content, encryption_scope=a)["encryption_scope"], a, "scope")
-    same(by_header.download_blob().readall(), content)
-    equal(by_header.get_blob_properties().encryption_scope, a, "scope of a read")
-    refused(lambda: by_header.set_blob_metadata({"k": "v"}, encryption_scope=b), 409, "BlobCustomerSpecifiedEncryptionMismatch")
-    box = svc.create_container(f"sc-{NAME}", container_encryption_scope={"default_encryption_scope": a, "prevent_encryption_scope_override": True})
-    by_default = box.get_blob_client("default.bin")
-    equal(by_default.upload_blob(content)["encryption_scope"], a, "default scope")
-    refused(lambda: by_default.upload_blob(content, overwrite=True, encryption_scope=b), 403, "RequestForbiddenByContainerEncryptionPolicy")
-    equal(box.get_container_properties().encryption_scope.default_encryption_scope, a, "container")
-    token = generate_account_sas(ACCOUNT, KEY, ResourceTypes(object=True), AccountSasPermissions(read=True, write=True, create=True),
-                                 datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(hours=1), encryption_scope=b)
-    by_sas = BlobServiceClient(svc.url, credential=token).get_blob_client(NAME, "sas-scoped.bin")
-    equal(by_sas.upload_blob(content)["encryption_scope"], b, "scope of the SAS")
-    same(by_sas.download_blob().readall(), content)
-    set_scope("PATCH", a, "Disabled")
-    refused(lambda: by_header.download_blob().readall(), 403, "EncryptionScopeDisabled")
-    refused(lambda: by_default.upload_blob(content, overwrite=True), 403, "EncryptionScopeDisabled")
-    set_scope("PATCH", a, "Enabled")
-    same(by_default.download_blob().readall(), content)
-    box.delete_container()
+def double_account():
+    """The rounds of keys in an account with infrastructure encryption."""
+    double = BlobServiceClient.from_connection_string(os.environ["COFFER_DOUBLE_CONNECTION_STRING"])
+    container = double.create_container(NAME)
+    keys.customer_key(container)
+    keys.scopes(double, container)
 
 
 def service():
@@ -339,7 +261,12 @@ def delete():
 def main():
     s = Suite()
     s.version(f"azure-storage-blob {azure.storage.blob.__version__}, python {sys.version.split()[0]}")
-    for f in (container, small, empty, large, names, list_flat, list_tree, ranges, blocks, metadata, conditions, checksums, sas_account, sas_service, sas_policy, customer_key, scope, service, errors, delete):
+    for f in (container, small, empty, large, names, list_flat, list_tree, ranges, blocks, metadata, conditions, checksums, sas_account, sas_service, sas_policy):
+        s.step(f.__name__.replace("_", "-"), f)
+    s.step("customer-key", lambda: keys.customer_key(cont))
+    s.step("scope", lambda: keys.scopes(svc, cont))
+    s.step("double-scope", lambda: keys.scopes(svc, cont, "2-"))
+    for f in (double_account, service, errors, delete):
         s.step(f.__name__.replace("_", "-"), f)
     sys.exit(s.done())
 
