@@ -51,7 +51,7 @@ var rules = []struct{ in, mayNotImport, except, because string }{
 		"server is the one place that names concrete drivers"},
 	{"...", "internal/extent/fileextent", "internal/extent/... internal/server/...",
 		"server is the one place that names concrete drivers"},
-	{"...", "internal/keyprovider/localkey internal/keys/filestore", "internal/keyprovider/... internal/keys/filestore internal/server/...",
+	{"...", "internal/keyprovider/localkey internal/keys/filestore internal/keys/vaultkey", "internal/keyprovider/... internal/keys/filestore internal/keys/vaultkey internal/server/...",
 		"server is the one place that names concrete drivers"},
 	{"...", "crypto/aes crypto/cipher golang.org/x/crypto/...", "internal/crypt/... cse/...",
 		"ciphers are for the crypt packages"},
@@ -143,6 +143,9 @@ func TestRulesFire(t *testing.T) {
 		{"internal/nowhere", "x.go", ``, "no layer"},
 		{"internal/blob", "x.go", `import "log"`, "one logger"},
 		{"cmd/coffer", "x.go", `import "` + module + `internal/keys"`, "through server"},
+		{"internal/keys", "x.go", `import "` + module + `internal/keys/vaultkey"`, "concrete drivers"},
+		{"internal/keys/vaultkey", "x.go", `var _ = options{DisableChallengeResourceVerification: true}`, "challenge"},
+		{"internal/server", "x.go", `func f(o *options) { o.DisableChallengeResourceVerification = true }`, "challenge"},
 		{"internal/blob", "x.go", `func f(k key) { k.Use(nil) }`, "Use"},
 		{"internal/blob", "x.go", `func f(k key) any { return k.Use }`, "Use"},
 		{"internal/crypt/x", "x.go", `func f(k key) { k.Use(nil) }`, ""},
@@ -201,8 +204,20 @@ func check(files []source) []string {
 		checkLayer(f, report)
 		checkCalls(f, report)
 		checkNonces(f, report)
+		checkChallenge(f, report)
 	}
 	return out
+}
+
+// checkChallenge looks for the switch that lets a vault name any audience for the tokens
+// that it is sent.
+func checkChallenge(f source, report func(string, ...any)) {
+	ast.Inspect(f.ast, func(n ast.Node) bool {
+		if id, ok := n.(*ast.Ident); ok && id.Name == "DisableChallengeResourceVerification" {
+			report("turns off the client's check of a vault's challenge")
+		}
+		return true
+	})
 }
 
 func checkImport(f source, imported string, report func(string, ...any)) {
