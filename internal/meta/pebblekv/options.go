@@ -20,7 +20,7 @@ const engineFormat = pebble.FormatTableFormatV6
 
 const (
 	defaultMemTable   = 4 << 20
-	defaultBlockCache = 8 << 20
+	defaultBlockCache = 24 << 20 // memtables are reserved from it: 8 MiB would leave nothing
 	maxOpenFiles      = 128
 	maxManifest       = 4 << 20 // opening reads it all; more than a million tables need a larger one
 )
@@ -60,6 +60,7 @@ func (s *Store) pebbleOptions() *pebble.Options {
 		o.Levels[i].Compression = func() *sstable.CompressionProfile { return compression }
 		o.Levels[i].FilterPolicy = bloom.FilterPolicy(10) // most lookups before a create find nothing
 		o.Levels[i].BlockSize = 8 << 10
+		o.Levels[i].IndexBlockSize = 64 << 10 // one index for most tables, not two levels
 	}
 	// A damaged table fails the read that meets it. Ending the process would not mend
 	// it, and everything else can still be served.
