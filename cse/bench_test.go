@@ -23,7 +23,7 @@ func BenchmarkSeal(b *testing.B) {
 			b.ReportAllocs()
 			i := uint64(0)
 			for b.Loop() {
-				r.Seal(buf, i)
+				r.Seal(buf, buf[format.NonceSize:len(buf)-format.TagSize], i)
 				i++
 			}
 		})
@@ -38,7 +38,7 @@ func BenchmarkOpen(b *testing.B) {
 				b.Fatal(err)
 			}
 			buf := make([]byte, r.Sealed())
-			r.Seal(buf, 0)
+			r.Seal(buf, buf[format.NonceSize:len(buf)-format.TagSize], 0)
 			out := make([]byte, 0, size)
 			b.SetBytes(size)
 			b.ReportAllocs()

@@ -1,11 +1,9 @@
 package cse
 
 import (
-	"bytes"
 	"context"
 	"crypto/rand"
 
-	"github.com/Azure/azure-sdk-for-go/sdk/azcore/streaming"
 	"github.com/Azure/azure-sdk-for-go/sdk/storage/azblob/blockblob"
 )
 
@@ -31,7 +29,8 @@ func (p *put) add(ctx context.Context, part []byte, last bool) error {
 		p.whole = part
 		return nil
 	}
-	body := streaming.NopCloser(bytes.NewReader(part))
+	body := newBlockBody(part)
+	defer body.stop()
 	_, err := p.blob.StageBlock(ctx, p.up.blockID(p.count), body, nil)
 	p.count++
 	return err
@@ -39,7 +38,7 @@ func (p *put) add(ctx context.Context, part []byte, last bool) error {
 
 func (p *put) commit(ctx context.Context) error {
 	if p.count == 0 {
-		_, err := p.blob.Upload(ctx, streaming.NopCloser(bytes.NewReader(p.whole)), &blockblob.UploadOptions{
+		_, err := p.blob.Upload(ctx, newBlockBody(p.whole), &blockblob.UploadOptions{
 			Metadata: p.keep.metadata, HTTPHeaders: p.keep.headers, Tags: p.keep.tags, Tier: p.keep.tier,
 			AccessConditions: p.keep.match,
 		})

@@ -38,8 +38,7 @@ func (o *Options) encryptMessage(ctx context.Context, text string) (string, erro
 		return "", fromFormat(err)
 	}
 	sealed := make([]byte, format.Overhead+len(text))
-	copy(sealed[format.NonceSize:], text)
-	regions.Seal(sealed, 0)
+	regions.Seal(sealed, []byte(text), 0)
 	out := format.Envelope{Contents: sealed, Data: d}.Text()
 	if len(out) > maxMessage {
 		return "", &Error{Code: TooLarge, Detail: fmt.Sprintf("a message of %d bytes, encrypted %d", len(text), len(out))}

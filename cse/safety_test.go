@@ -493,25 +493,6 @@ type errReader struct{ err error }
 
 func (r errReader) Read([]byte) (int, error) { return 0, r.err }
 
-// A source that is longer or shorter than it said is uploaded to its end.
-func TestSourceOfAnotherLength(t *testing.T) {
-	s := csetest.NewServer(t)
-	key := aesKey(t, "key1")
-	c := blobClient(t, s, "c/b", cse.Options{Key: key, Version: cse.V21, RegionLength: 100})
-	for _, size := range []int64{0, 99, 100, 101, 250, 2500} {
-		for _, hint := range []int64{0, 1, 99, 100, 250, 900, 100_000} {
-			text := csetest.Pattern(size)
-			if _, err := cse.UploadHint(t.Context(), c, bytes.NewReader(text), hint, &cse.UploadOptions{BlockSize: 1000}); err != nil {
-				t.Fatal(err)
-			}
-			b, _ := s.Get("c/b")
-			if !bytes.Equal(b.Body, csetest.SealRegions(contentKey(t, key, b), text, 100, csetest.DotnetNonce)) {
-				t.Fatalf("%d bytes that claimed to be %d", size, hint)
-			}
-		}
-	}
-}
-
 func TestKeys(t *testing.T) {
 	ctx := t.Context()
 	private, err := rsa.GenerateKey(rand.Reader, 2048)

@@ -1,19 +1,15 @@
 package cse
 
 import (
-	"bytes"
 	"context"
 	"crypto/rand"
 	"encoding/base64"
 	"encoding/binary"
-	"errors"
 	"io"
 	"os"
-	"sync"
 	"time"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
-	"github.com/Azure/azure-sdk-for-go/sdk/azcore/streaming"
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/to"
 	"github.com/Azure/azure-sdk-for-go/sdk/storage/azblob/blob"
 	"github.com/Azure/azure-sdk-for-go/sdk/storage/azblob/blockblob"
@@ -60,22 +56,76 @@ type UploadResponse struct {
 
 // UploadBuffer encrypts data and replaces the blob by it.
 func (c *BlobClient) UploadBuffer(ctx context.Context, data []byte, o *UploadOptions) (UploadResponse, error) {
-	return c.upload(ctx, bytes.NewReader(data), int64(len(data)), o)
+	return c.uploadParts(ctx, memory(data), int64(len(data)), o)
 }
 
-// UploadFile encrypts a file, from its beginning to its end, and replaces the blob by it.
+// UploadFile encrypts a file from its beginning, as long as it is now, and replaces the
+// blob by it. What is no regular file is read as a stream.
 func (c *BlobClient) UploadFile(ctx context.Context, file *os.File, o *UploadOptions) (UploadResponse, error) {
-	size := int64(-1)
-	if st, err := file.Stat(); err == nil && st.Mode().IsRegular() {
-		size = st.Size()
-		return c.upload(ctx, io.NewSectionReader(file, 0, format.MaxObject), size, o)
+	st, err := file.Stat()
+	if err != nil || !st.Mode().IsRegular() {
+		return c.UploadStream(ctx, file, o)
 	}
-	return c.upload(ctx, file, size, o)
+	if st.Size() == 0 { // some files of the system say so and are not empty
+		return c.UploadStream(ctx, io.NewSectionReader(file, 0, format.MaxObject), o)
+	}
+	return c.uploadParts(ctx, readerAt{file}, st.Size(), o)
 }
 
 // UploadStream encrypts what it reads, to the end, and replaces the blob by it.
 func (c *BlobClient) UploadStream(ctx context.Context, r io.Reader, o *UploadOptions) (UploadResponse, error) {
-	return c.upload(ctx, r, -1, o)
+	u, err := c.newUpload(ctx, -1, o)
+	if err != nil {
+		return UploadResponse{}, err
+	}
+	s := &stream{upload: u, r: r}
+	first, err := s.fill()
+	if err != nil {
+		return UploadResponse{}, err
+	}
+	if !s.eof {
+		second, err := s.fill()
+		if err != nil {
+			return UploadResponse{}, err
+		}
+		if second.n > 0 {
+			return s.blocks(ctx, first, second)
+		}
+	}
+	return u.single(ctx, first.seal(u.regions))
+}
+
+// uploadParts encrypts size bytes that are there already. Each request fetches and seals
+// its own, so that none waits for another.
+func (c *BlobClient) uploadParts(ctx context.Context, src plaintext, size int64, o *UploadOptions) (UploadResponse, error) {
+	u, err := c.newUpload(ctx, size, o)
+	if err != nil {
+		return UploadResponse{}, err
+	}
+	part := u.perBlock * u.regions.Length()
+	u.plain, u.total = size, format.StoredSize(size, u.regions.Length())
+	u.count = (size + part - 1) / part
+	if size > format.MaxObject || u.count > maxBlocks {
+		return UploadResponse{}, errBlocks()
+	}
+	if u.count <= 1 {
+		b, err := u.take(src, 0, size)
+		if err != nil {
+			return UploadResponse{}, err
+		}
+		return u.single(ctx, b)
+	}
+	err = parallel(ctx, u.workers, u.count, func(ctx context.Context, i int64) error {
+		b, err := u.take(src, i, min(part, size-i*part))
+		if err != nil {
+			return err
+		}
+		return u.stage(ctx, b)
+	})
+	if err != nil {
+		return UploadResponse{}, err
+	}
+	return u.commit(ctx)
 }
 
 // The limits of block blobs.
@@ -85,170 +135,91 @@ const (
 	growEvery = 10000 // blocks after which those of a stream of unknown length double
 )
 
-// upload encrypts to the end of r. size is only a hint, to choose the blocks by.
-func (c *BlobClient) upload(ctx context.Context, r io.Reader, size int64, o *UploadOptions) (UploadResponse, error) {
-	u, err := c.newUpload(ctx, r, size, o)
-	if err != nil {
-		return UploadResponse{}, err
-	}
-	first, err := u.fill()
-	if err != nil {
-		return UploadResponse{}, err
-	}
-	if !u.eof {
-		second, err := u.fill()
-		if err != nil {
-			return UploadResponse{}, err
-		}
-		if second.n > 0 {
-			return u.blocks(ctx, first, second)
-		}
-	}
-	return u.single(ctx, first)
+func errBlocks() error {
+	return &Error{Code: TooLarge, Detail: "more blocks than a blob can have"}
 }
 
 // upload is one upload: one content key.
 type upload struct {
-	blob    *BlobClient
-	opt     UploadOptions
-	r       io.Reader
-	data    *format.Data
-	cek     []byte
-	regions *format.Regions
-
-	hint     int64 // length that the source claims, or -1
+	blob     *BlobClient
+	opt      UploadOptions
+	data     *format.Data
+	cek      []byte
+	regions  *format.Regions
 	perBlock int64 // regions in a block
-	grows    bool
 	workers  int
-
-	// What fill has read so far; one goroutine.
-	eof   bool
-	index uint64 // of the next region
-	count int64  // blocks
-	plain int64
-	total int64 // stored
-
 	session  [16]byte // in the block ids: those of another upload do not mix in
 	progress *progress
+
+	// What is known before it is committed.
+	count int64 // blocks
+	plain int64
+	total int64 // stored
 }
 
-func (c *BlobClient) newUpload(ctx context.Context, r io.Reader, size int64, o *UploadOptions) (*upload, error) {
-	u := &upload{blob: c, r: r, hint: size}
+// newUpload takes the length of the source, or -1.
+func (c *BlobClient) newUpload(ctx context.Context, size int64, o *UploadOptions) (*upload, error) {
+	u := &upload{blob: c}
 	if o != nil {
 		u.opt = *o
 	}
 	if h := u.opt.HTTPHeaders; h != nil && len(h.BlobContentMD5) > 0 {
 		return nil, &Error{Code: InvalidOption, Detail: "BlobContentMD5 would be that of the plaintext"}
 	}
-	p := format.Protocol(c.opt.Version)
 	var err error
-	if u.data, u.cek, err = c.opt.newData(ctx, p); err != nil {
+	if u.data, u.cek, err = c.opt.newData(ctx, format.Protocol(c.opt.Version)); err != nil {
 		return nil, err
 	}
 	u.data.Mode = true
 	if u.regions, err = format.NewRegions(u.cek, u.data.RegionLength); err != nil {
 		return nil, fromFormat(err)
 	}
-	part, workers := parts(u.regions.Length(), u.opt.BlockSize, u.opt.Concurrency)
-	u.perBlock, u.workers = part/u.regions.Length(), workers
 	u.chooseBlocks(size)
 	rand.Read(u.session[:])
 	u.progress = newProgress(u.opt.Progress)
 	return u, nil
 }
 
-// chooseBlocks makes blocks large enough for the length, or lets them grow.
+// chooseBlocks makes blocks large enough for the length.
 func (u *upload) chooseBlocks(size int64) {
-	if size < 0 {
-		u.grows = true
-		return
-	}
-	regions := (size + u.regions.Length() - 1) / u.regions.Length()
-	// Half of the blocks there are: the hint may be wrong.
-	u.perBlock = max(u.perBlock, (regions+maxBlocks/2-1)/(maxBlocks/2))
-	_, u.workers = parts(u.regions.Length(), u.perBlock*u.regions.Length(), u.workers)
+	length, sealed := u.regions.Length(), u.regions.Sealed()
+	part, _ := parts(length, u.opt.BlockSize, u.opt.Concurrency)
+	regions := (max(size, 0) + length - 1) / length
+	u.perBlock = max(part/length, (regions+maxBlocks-1)/maxBlocks)
+	u.perBlock = min(u.perBlock, max(maxBlock/sealed, 1))
+	_, u.workers = parts(length, u.perBlock*length, u.opt.Concurrency)
 }
 
-// chunk is a block that was read, its plaintext in the places where Seal wants it.
-type chunk struct {
-	buf   []byte
-	n     int // stored bytes
-	plain int64
-	first uint64
-	block int64
-}
+// readAtOnce is how much of a source is read by one call where regions are small.
+const readAtOnce = 256 << 10
 
-// fill reads the next block. An empty one is the end.
-func (u *upload) fill() (chunk, error) {
-	sealed, perBlock := u.regions.Sealed(), u.perBlock
-	if u.grows {
-		perBlock <<= u.count / growEvery
+// take seals the plaintext of one block, once: a retry sends the same bytes.
+func (u *upload) take(src plaintext, block, n int64) (sealedBlock, error) {
+	length := u.regions.Length()
+	stored := format.StoredSize(n, length)
+	run := max(readAtOnce/length, 1) * length // read together
+	var scratch int64
+	if run > length {
+		scratch = min(run, n)
 	}
-	perBlock = min(perBlock, max(maxBlock/sealed, 1))
-	b := chunk{buf: u.buffer(perBlock * sealed), first: u.index, block: u.count}
-	for range perBlock {
-		n, err := u.readRegion(&b, perBlock*sealed)
-		if n > 0 {
-			b.n += n + format.Overhead
-			b.plain += int64(n)
-			u.index++
+	buf := getBuffer(stored + scratch)
+	rest, off, end := buf[:stored], block*u.perBlock*length, block*u.perBlock*length+n
+	for off < end {
+		room := buf[stored:]
+		if scratch == 0 { // one region, which is read into its place
+			room = rest[format.NonceSize:]
 		}
-		if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
-			u.eof = true
-			break
-		}
+		text, err := src.region(off, room[:min(run, end-off)])
 		if err != nil {
-			return chunk{}, err
+			return sealedBlock{}, err
+		}
+		for len(text) > 0 {
+			part := min(int64(len(text)), length)
+			u.regions.Seal(rest[:part+format.Overhead], text[:part], uint64(off/length))
+			rest, text, off = rest[part+format.Overhead:], text[part:], off+part
 		}
 	}
-	if b.n > 0 {
-		if u.count++; u.count > maxBlocks {
-			return chunk{}, &Error{Code: TooLarge, Detail: "more blocks than a blob can have"}
-		}
-	}
-	u.plain += b.plain
-	u.total += int64(b.n)
-	return b, nil
-}
-
-// readRegion reads the plaintext of one region into its place. The buffer of a small
-// source is small; it grows to full if the source is longer than it said.
-func (u *upload) readRegion(b *chunk, full int64) (int, error) {
-	at, length := b.n+format.NonceSize, int(u.regions.Length())
-	room := min(length, len(b.buf)-format.TagSize-at)
-	n := 0
-	if room > 0 {
-		var err error
-		n, err = io.ReadFull(u.r, b.buf[at:at+room])
-		if err != nil || room == length {
-			return n, err
-		}
-	}
-	b.buf = append(make([]byte, 0, full), b.buf...)[:full]
-	more, err := io.ReadFull(u.r, b.buf[at+n:at+length])
-	if errors.Is(err, io.EOF) && n > 0 {
-		err = io.ErrUnexpectedEOF
-	}
-	return n + more, err
-}
-
-// buffer returns the buffer of a block; that of a small source is small.
-func (u *upload) buffer(size int64) []byte {
-	if u.hint >= 0 && u.count == 0 { // room for one byte more than it said, to see the end
-		size = min(size, format.StoredSize(u.hint+1, u.regions.Length()))
-	}
-	return getBuffer(size)
-}
-
-// seal encrypts a block in place, once: a retry sends the same bytes.
-func (u *upload) seal(b chunk) []byte {
-	stored, index := b.buf[:b.n], b.first
-	for len(stored) > 0 {
-		n := min(int64(len(stored)), u.regions.Sealed())
-		u.regions.Seal(stored[:n:n], index)
-		stored, index = stored[n:], index+1
-	}
-	return b.buf[:b.n]
+	return sealedBlock{bytes: buf[:stored], plain: n, block: block}, nil
 }
 
 // metadata is the caller's, with ours in place of any older.
@@ -262,9 +233,17 @@ func (u *upload) metadata() map[string]*string {
 	return m
 }
 
+// sealedBlock is ready to be sent.
+type sealedBlock struct {
+	bytes []byte
+	plain int64
+	block int64
+}
+
 // single sends the whole blob in one request.
-func (u *upload) single(ctx context.Context, b chunk) (UploadResponse, error) {
-	body := streaming.NopCloser(bytes.NewReader(u.seal(b)))
+func (u *upload) single(ctx context.Context, b sealedBlock) (UploadResponse, error) {
+	body := newBlockBody(b.bytes)
+	defer body.stop()
 	r, err := u.blob.blob.Upload(ctx, body, &blockblob.UploadOptions{
 		Tags:                    u.opt.Tags,
 		Metadata:                u.metadata(),
@@ -278,9 +257,15 @@ func (u *upload) single(ctx context.Context, b chunk) (UploadResponse, error) {
 	if err != nil {
 		return UploadResponse{}, err
 	}
-	u.progress.add(b.plain)
-	putBuffer(b.buf)
+	u.sent(body, b)
 	return u.response(r.ETag, r.LastModified, r.VersionID, r.RequestID), nil
+}
+
+// sent gives the buffer of a block back.
+func (u *upload) sent(body *blockBody, b sealedBlock) {
+	body.stop()
+	putBuffer(b.bytes)
+	u.progress.add(b.plain)
 }
 
 func (u *upload) response(etag *azcore.ETag, modified *time.Time, version, request *string) UploadResponse {
@@ -290,61 +275,7 @@ func (u *upload) response(etag *azcore.ETag, modified *time.Time, version, reque
 	}
 }
 
-// blocks sends blocks in parallel, and makes the blob of them.
-func (u *upload) blocks(ctx context.Context, first, second chunk) (UploadResponse, error) {
-	work, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	queue := make(chan chunk)
-	var all sync.WaitGroup
-	for range u.workers {
-		all.Go(func() {
-			for b := range queue {
-				if work.Err() != nil {
-					continue
-				}
-				if err := u.stage(work, b); err != nil {
-					cancel(err)
-				}
-			}
-		})
-	}
-	err := u.feed(work, queue, first, second)
-	close(queue)
-	all.Wait()
-	if err == nil {
-		err = context.Cause(work)
-	}
-	if err != nil {
-		return UploadResponse{}, err
-	}
-	return u.commit(ctx)
-}
-
-// feed reads the source to its end.
-func (u *upload) feed(ctx context.Context, queue chan<- chunk, next ...chunk) error {
-	for {
-		for _, b := range next {
-			if b.n == 0 {
-				continue
-			}
-			select {
-			case queue <- b:
-			case <-ctx.Done():
-				return context.Cause(ctx)
-			}
-		}
-		if u.eof {
-			return nil
-		}
-		b, err := u.fill()
-		if err != nil {
-			return err
-		}
-		next = []chunk{b}
-	}
-}
-
-func (u *upload) stage(ctx context.Context, b chunk) error {
+func (u *upload) stage(ctx context.Context, b sealedBlock) error {
 	opt := &blockblob.StageBlockOptions{
 		CPKInfo:                 u.opt.CPKInfo,
 		CPKScopeInfo:            u.opt.CPKScopeInfo,
@@ -353,12 +284,12 @@ func (u *upload) stage(ctx context.Context, b chunk) error {
 	if a := u.opt.AccessConditions; a != nil {
 		opt.LeaseAccessConditions = a.LeaseAccessConditions
 	}
-	body := streaming.NopCloser(bytes.NewReader(u.seal(b)))
+	body := newBlockBody(b.bytes)
+	defer body.stop()
 	if _, err := u.blob.blob.StageBlock(ctx, u.blockID(b.block), body, opt); err != nil {
 		return err
 	}
-	u.progress.add(b.plain)
-	putBuffer(b.buf)
+	u.sent(body, b)
 	return nil
 }
 

@@ -98,8 +98,12 @@ func TestRegionsRefuse(t *testing.T) {
 		t.Errorf("lengths %d, %d", r.Length(), r.Sealed())
 	}
 	sealed := make([]byte, 44)
-	copy(sealed[12:], "sixteen bytes...")
-	r.Seal(sealed, 7)
+	r.Seal(sealed, []byte("sixteen bytes..."), 7)
+	inPlace := make([]byte, 44)
+	copy(inPlace[12:], "sixteen bytes...")
+	if r.Seal(inPlace, inPlace[12:28], 7); !bytes.Equal(inPlace, sealed) {
+		t.Error("sealed in place it is something else")
+	}
 	if got, err := r.Open(nil, sealed, 7, format.NewOrder()); err != nil || string(got) != "sixteen bytes..." {
 		t.Fatalf("Open = %q, %v", got, err)
 	}
@@ -500,9 +504,8 @@ func TestAccumulated(t *testing.T) {
 		}
 		text := bytesOf(1 + rng.IntN(int(region)))
 		sealed := make([]byte, len(text)+28)
-		copy(sealed[12:], text)
 		index := rng.Uint64() >> rng.IntN(64)
-		r.Seal(sealed, index)
+		r.Seal(sealed, text, index)
 		h.Write(sealed)
 		h.Write([]byte(format.SealLength(key, p, int64(rng.Uint64()>>8), region, text)))
 	}

@@ -91,8 +91,7 @@ func FuzzRegions(f *testing.F) {
 			text = text[:length]
 		}
 		sealed := make([]byte, len(text)+format.Overhead)
-		copy(sealed[format.NonceSize:], text)
-		r.Seal(sealed, index)
+		r.Seal(sealed, text, index)
 		bad := bytes.Clone(sealed)
 		if flip >= 0 && flip/8 < len(bad) {
 			bad[flip/8] ^= 1 << (flip % 8)

@@ -39,12 +39,12 @@ func (r *Regions) Length() int64 { return r.length }
 // Sealed is the stored length of a full region.
 func (r *Regions) Sealed() int64 { return r.length + Overhead }
 
-// Seal encrypts a region in place. buf is the whole stored region: the caller has put
-// the plaintext at buf[NonceSize : len(buf)-TagSize]. A caller seals an index once.
-func (r *Regions) Seal(buf []byte, index uint64) {
-	text := buf[NonceSize : len(buf)-TagSize]
-	writeNonce(buf, index)
-	r.aead.Seal(text[:0], buf[:NonceSize], text, nil)
+// Seal encrypts text as the region of that index. dst is the whole stored region; text
+// lies in its place there, dst[NonceSize:], or somewhere else altogether. A caller seals
+// an index once.
+func (r *Regions) Seal(dst, text []byte, index uint64) {
+	writeNonce(dst, index)
+	r.aead.Seal(dst[NonceSize:NonceSize], dst[:NonceSize], text, nil)
 }
 
 // writeNonce counts as .NET does: readers without an order check take it, readers that
