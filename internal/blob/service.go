@@ -152,8 +152,8 @@ func edge(op, what string, err error) error {
 		return nil
 	}
 	if e, ok := errors.AsType[*fault.Error](err); ok {
-		if e.Kind == fault.KeyGone && errors.Is(e, keys.ErrDisabled) {
-			return fault.New(op, what, fault.ScopeDisabled, e)
+		if e.Kind == fault.KeyGone {
+			return keyGone(op, what, e)
 		}
 		return e
 	}
@@ -175,6 +175,22 @@ func edge(op, what string, err error) error {
 		kind = fault.ContentLengthMismatch
 	}
 	return fault.New(op, what, kind, err)
+}
+
+// keyGone says which of the reasons there are it is that a key may not be used.
+func keyGone(op, what string, e *fault.Error) error {
+	if errors.Is(e, keys.ErrDisabled) {
+		return fault.New(op, what, fault.ScopeDisabled, e)
+	}
+	if s, ok := errors.AsType[*keys.Suspended](e); ok {
+		switch s.Reason {
+		case keys.ReasonVault:
+			return fault.New(op, what, fault.CustomerVaultGone, e)
+		case keys.ReasonToken:
+			return fault.New(op, what, fault.CustomerTokenGone, e)
+		}
+	}
+	return e
 }
 
 // boxRef returns the Ref of a container.

@@ -126,6 +126,9 @@ const (
 	VaultPolicyForbids  // no access policy lets the caller do it
 	VaultRoleForbids    // no role lets the caller do it
 
+	CustomerVaultGone // the vault of a customer's key is gone or out of reach: 403
+	CustomerTokenGone // there is no token for the identity of a customer's key: 403
+
 	KindCount // number of kinds; not a kind
 )
 

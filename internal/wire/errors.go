@@ -113,6 +113,9 @@ var table = [fault.KindCount]Entry{
 	fault.ScopeDisabled:           {Status: 403, Code: "EncryptionScopeDisabled", Message: "The encryption scope is disabled."},
 	fault.CustomerKeyNotPermitted: {Status: 403, Code: "CustomerProvidedKeyNotPermitted", Message: "Customer-provided keys are not permitted on this storage account."},
 	fault.KeyGone:                 {Status: 403, Code: "KeyVaultEncryptionKeyNotFound", Message: "The key vault key is not found to unwrap the encryption key."},
+	// The texts of these two are ours: the service's are not known.
+	fault.CustomerVaultGone: {Status: 403, Code: "KeyVaultVaultNotFound", Message: "The key vault is not found to unwrap the encryption key."},
+	fault.CustomerTokenGone: {Status: 403, Code: "KeyVaultAccessTokenCannotBeAcquired", Message: "The access token for the key vault cannot be acquired with the identity of this resource."},
 
 	// What does not authenticate is an internal error to a client, without detail.
 	fault.Corrupt: {Status: 500, Code: "InternalError", Message: textInternal},
