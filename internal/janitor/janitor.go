@@ -103,6 +103,13 @@ func (j *Janitor) Start() {
 	j.stop = stop
 	j.wait.Go(func() { j.loop(ctx, j.o.Every, j.kick, j.Collect) })
 	j.wait.Go(func() { j.loop(ctx, j.o.KeysEvery, nil, j.Keys) })
+	j.wait.Go(func() { j.o.Ring.Tend(ctx, j.customer) })
+}
+
+// customer notes what failed with customers' keys.
+func (j *Janitor) customer(err error) {
+	j.note(func(s *Stats) { s.Failures++ })
+	j.o.Logger.Warn("a customer's key could not be tended; it will be tried again", "err", err)
 }
 
 // Close ends the work and waits for it. It may be called without Start.
@@ -243,9 +250,8 @@ func (j *Janitor) Keys(ctx context.Context) error {
 		did, err := j.o.Store.Sweep(ctx, p, object.SweepOptions{Rate: j.o.SweepRate})
 		j.note(func(s *Stats) { s.Rewrapped += did.Rewrapped })
 		switch {
-		case fault.Is(err, fault.KeyGone): // parked: the protector may not be used now
+		case parked(err):
 			j.o.Logger.Info("re-wrap is parked", "protector", p.String())
-		case fault.Is(err, fault.Busy): // a command is at it
 		case err != nil:
 			errs = append(errs, err)
 		case len(did.Unreferenced) > 0:
@@ -255,11 +261,21 @@ func (j *Janitor) Keys(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
+// parked reports whether work with a protector's key has to wait, and has not failed: the
+// protector may not be used now, or somebody is at it.
+func parked(err error) bool {
+	return fault.Is(err, fault.KeyGone) || fault.Is(err, fault.Busy) || fault.Is(err, fault.NotAllowed)
+}
+
 // rotate makes new versions of the keys whose time has come.
 func (j *Janitor) rotate(ctx context.Context) error {
 	due := j.o.Ring.Due(j.o.Now())
 	for _, d := range due {
 		v, err := j.o.Ring.Rotate(ctx, d.Chain)
+		if parked(err) {
+			j.o.Logger.Info("rotation is parked", "protector", d.Protector.String(), "err", err)
+			continue
+		}
 		if err != nil {
 			return err
 		}

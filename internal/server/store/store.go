@@ -77,6 +77,9 @@ type Options struct {
 	// OnAlarm is told what the blob service finds alarming, after it is in the trail.
 	OnAlarm func(blob.Alarm)
 	Hooks   pebblekv.Hooks
+	// Vault is where customers keep their keys; it may be given later, to Ring.SetVault.
+	Vault    keys.Vault
+	Customer keys.CustomerOptions
 	// Identity configures the identity service; clock, trail and log are the store's.
 	Identity identity.Options
 }
@@ -188,7 +191,7 @@ func (s *Store) openKeys(ctx context.Context, o *Options) error {
 	if err != nil {
 		return err
 	}
-	ko := keys.Options{Store: port, Service: o.Service, Infra: o.Infra, Now: o.Now, Dev: o.Dev}
+	ko := keys.Options{Store: port, Service: o.Service, Infra: o.Infra, Now: o.Now, Dev: o.Dev, Vault: o.Vault, Customer: o.Customer}
 	exists, err := filestore.Exists(o.FS, o.Dir)
 	if err == nil && !exists && o.KeyStoreCopy != "" {
 		exists, err = filestore.Exists(o.FS, o.KeyStoreCopy)
@@ -287,9 +290,11 @@ func (s *Store) finishKeys(ctx context.Context) error {
 		}
 	}
 	if s.Ring.PurgePending() {
-		return s.Ring.FinishPurge(ctx)
+		if err := s.Ring.FinishPurge(ctx); err != nil {
+			return err
+		}
 	}
-	return nil
+	return s.Ring.FinishSwitches(ctx)
 }
 
 // minFree is what both engines leave of the disk.
