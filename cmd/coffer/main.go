@@ -47,6 +47,8 @@ type commands struct {
 	Account      accountCmd      `cmd:"" help:"Create, list and delete storage accounts; show and renew their keys."`
 	Scope        scopeCmd        `cmd:"" help:"Create, list, disable and enable encryption scopes: keys of their own inside an account."`
 	Audit        auditCmd        `cmd:"" help:"Show, verify and export the trail of what was done with keys."`
+	Identity     identityCmd     `cmd:"" help:"Create identities: programs with a secret or a certificate, and managed ones."`
+	Role         roleCmd         `cmd:"" help:"Say who may do what: built-in roles on accounts, containers and vaults."`
 	Doctor       doctorCmd       `cmd:"" help:"Show what could lose your data or your keys, and what to do about it."`
 	Cse          cseCmd          `cmd:"" help:"Encrypt and decrypt on the client, as the .NET, Java and Python SDKs do; migrate from version 1.0."`
 	Version      versionCmd      `cmd:"" help:"Show version and cryptographic module."`

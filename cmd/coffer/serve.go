@@ -27,6 +27,9 @@ type serveCmd struct {
 	TrustProxy     bool     `help:"Believe X-Forwarded-For and X-Forwarded-Proto: only behind a proxy that sets both, and that nobody can pass by." env:"COFFER_TRUST_PROXY"`
 	KeystoreCopy   string   `help:"Keep a further copy of the key store in this directory, best on another disk." name:"keystore-copy" env:"COFFER_KEYSTORE_COPY" placeholder:"DIR"`
 	AuditAnchor    string   `help:"Append signed checkpoints of the audit trail to this file, best on another machine; a store older than it says is refused." env:"COFFER_AUDIT_ANCHOR" placeholder:"FILE"`
+	IdentityURL    string   `name:"identity-url" help:"How others reach the identity endpoint, https; without it, the address of the management port." env:"COFFER_IDENTITY_URL" placeholder:"URL"`
+	TrustIssuer    []string `help:"Accept tokens of this OpenID issuer, https; may be repeated." env:"COFFER_TRUST_ISSUER" placeholder:"URL"`
+	AllowUnsigned  bool     `name:"allow-unsigned-tokens" help:"TESTS ONLY: accept tokens that anybody made up. On loopback, or with --dev."`
 	AcceptDataLoss bool     `help:"Serve other addresses than loopback without a proved recovery kit."`
 	AcceptRollback bool     `help:"Open a store that is older than it says itself."`
 	AllowXTS       bool     `name:"allow-xts" help:"In FIPS mode: open what a build without it sealed by AES-256-XTS (second layer)."`
@@ -62,6 +65,7 @@ func (c *serveCmd) config(a *app) (server.Config, error) {
 		Host: c.Host, BlobPort: c.BlobPort, ManagementPort: c.ManagementPort, Domains: c.Domain,
 		CertFile: c.Cert, KeyFile: c.Key, AllowHTTP: c.AllowHTTP, TrustProxy: c.TrustProxy,
 		AcceptDataLoss: c.AcceptDataLoss, AcceptRollback: c.AcceptRollback, AllowXTS: c.AllowXTS, ReadyFile: c.ReadyFile,
+		IdentityURL: c.IdentityURL, Issuers: c.TrustIssuer, AllowUnsigned: c.AllowUnsigned,
 		MemoryLimit: c.MemoryLimit << 20, AuditAnchor: c.AuditAnchor, Logger: c.logger(a),
 	}
 	if c.KeystoreCopy != "" {
@@ -115,6 +119,7 @@ func (c *serveCmd) announce(a *app, s *server.Server) {
 	p("coffer %s", st.Version)
 	p("  blob        %s  (http and https)", st.Blob)
 	p("  management  %s  (/healthz /readyz /metrics)", st.Management)
+	p("  identity    %s", st.Authority)
 	p("  data        %s", st.Data)
 	p("  unseal key  %s", orDash(st.UnsealKey))
 	p("  infra key   %s", orDash(st.InfraKey))

@@ -75,6 +75,20 @@ var operations = []operation{
 	op("scope.enable", (*Server).opScopeEnable),
 	op("scope.disable", (*Server).opScopeDisable),
 	op("account.delete", (*Server).opAccountDelete),
+	op("identity.create", (*Server).opIdentityCreate),
+	op("identity.list", (*Server).opIdentityList),
+	op("identity.show", (*Server).opIdentityShow),
+	op("identity.delete", (*Server).opIdentityDelete),
+	op("identity.machine", (*Server).opIdentityMachine),
+	op("identity.addSecret", (*Server).opIdentityAddSecret),
+	op("identity.removeSecret", (*Server).opIdentityRemoveSecret),
+	op("identity.addCertificate", (*Server).opIdentityAddCertificate),
+	op("identity.rotate", (*Server).opIdentityRotate),
+	op("identity.revokeDelegations", (*Server).opIdentityRevokeDelegations),
+	op("role.assign", (*Server).opRoleAssign),
+	op("role.list", (*Server).opRoleList),
+	op("role.remove", (*Server).opRoleRemove),
+	op("role.definitions", (*Server).opRoleDefinitions),
 }
 
 // find is for control.Handler.

@@ -177,7 +177,7 @@ func (s *Server) Status() Status {
 	id := keys.ID(s.store.Ring.StoreID())
 	st := Status{
 		PID: os.Getpid(), Version: s.cfg.Version, Data: s.cfg.Data, Store: id.String(), Dev: s.cfg.Dev,
-		Blob: s.url(s.blob.l), Management: s.url(s.management.l),
+		Blob: s.url(s.blob.l), Management: s.url(s.management.l), Authority: s.authorityURL(),
 		TLSCA: s.path(caFile), TLSBundle: s.path(bundleFile),
 	}
 	st.UnsealKey, st.InfraKey = s.keys.where(id)

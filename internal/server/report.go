@@ -14,6 +14,7 @@ type Status struct {
 	Dev        bool   `json:"dev,omitempty"`
 	Blob       string `json:"blob"`       // URL, plain HTTP; https answers on the same port
 	Management string `json:"management"` // URL
+	Authority  string `json:"authority"`  // of the identity endpoint, with the tenant
 	TLSCA      string `json:"tls_ca"`     // path of the CA certificate
 	TLSBundle  string `json:"tls_bundle,omitempty"`
 	Account    string `json:"account,omitempty"` // the default account
