@@ -15,6 +15,8 @@ type serveCmd struct {
 	Data           string   `help:"Data directory; without it coffer-data, or a temporary one with --dev." env:"COFFER_DATA" placeholder:"DIR"`
 	Host           string   `help:"Address of all endpoints; 127.0.0.1, or 0.0.0.0 with --dev." env:"COFFER_HOST" placeholder:"ADDR"`
 	BlobPort       int      `help:"Port of the blob service, HTTP and TLS; 0 takes a free one." default:"10000" env:"COFFER_BLOB_PORT"`
+	VaultPort      int      `help:"Port of vaults and Managed HSMs, TLS only; 10005, or a free one with --blob-port 0." default:"-1" env:"COFFER_VAULT_PORT"`
+	VaultDomain    string   `help:"Vaults are reached as NAME.vault.DOMAIN, Managed HSMs as NAME.managedhsm.DOMAIN." default:"localhost" env:"COFFER_VAULT_DOMAIN" placeholder:"DOMAIN"`
 	ManagementPort int      `help:"Port of /healthz, /readyz and /metrics; 0 takes a free one." default:"10006" env:"COFFER_MANAGEMENT_PORT"`
 	UnsealKey      string   `help:"Key file of the service root, outside the data directory." env:"COFFER_UNSEAL_KEY" placeholder:"FILE"`
 	InfraKey       string   `help:"Key file of the infrastructure root; beside --unseal-key, with .infra before its ending." env:"COFFER_INFRA_KEY" placeholder:"FILE"`
@@ -62,7 +64,7 @@ func (c *serveCmd) Run(a *app) error {
 func (c *serveCmd) config(a *app) (server.Config, error) {
 	cfg := server.Config{
 		Version: versionText(), UnsealKey: c.UnsealKey, InfraKey: c.InfraKey, Dev: c.Dev,
-		Host: c.Host, BlobPort: c.BlobPort, ManagementPort: c.ManagementPort, Domains: c.Domain,
+		Host: c.Host, BlobPort: c.BlobPort, VaultPort: c.vaultPort(), VaultDomain: c.VaultDomain, ManagementPort: c.ManagementPort, Domains: c.Domain,
 		CertFile: c.Cert, KeyFile: c.Key, AllowHTTP: c.AllowHTTP, TrustProxy: c.TrustProxy,
 		AcceptDataLoss: c.AcceptDataLoss, AcceptRollback: c.AcceptRollback, AllowXTS: c.AllowXTS, ReadyFile: c.ReadyFile,
 		IdentityURL: c.IdentityURL, Issuers: c.TrustIssuer, AllowUnsigned: c.AllowUnsigned,
@@ -89,6 +91,17 @@ func (c *serveCmd) config(a *app) (server.Config, error) {
 		cfg.Data = abs
 	}
 	return cfg, nil
+}
+
+// vaultPort is 10005 unless the blob service takes a free port: then so does this.
+func (c *serveCmd) vaultPort() int {
+	switch {
+	case c.VaultPort >= 0:
+		return c.VaultPort
+	case c.BlobPort == 0:
+		return 0
+	}
+	return server.DefaultVaultPort
 }
 
 func (c *serveCmd) logger(a *app) *slog.Logger {
@@ -118,6 +131,7 @@ func (c *serveCmd) announce(a *app, s *server.Server) {
 	}
 	p("coffer %s", st.Version)
 	p("  blob        %s  (http and https)", st.Blob)
+	p("  vault       %s  (https only; also NAME.vault.%s, NAME.managedhsm.%s)", st.Vault, st.VaultDomain, st.VaultDomain)
 	p("  management  %s  (/healthz /readyz /metrics)", st.Management)
 	p("  identity    %s", st.Authority)
 	p("  data        %s", st.Data)

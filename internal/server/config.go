@@ -18,7 +18,9 @@ import (
 // Default ports follow the emulator's convention, so that its connection strings work.
 const (
 	DefaultBlobPort       = 10000
+	DefaultVaultPort      = 10005
 	DefaultManagementPort = 10006
+	DefaultVaultDomain    = "localhost"
 	DefaultHost           = "127.0.0.1"
 	DefaultMemoryLimit    = 96 << 20
 )
@@ -36,6 +38,8 @@ type Config struct {
 
 	Host           string   // address of all listeners; "" is DefaultHost (0.0.0.0 with Dev)
 	BlobPort       int      // 0 takes a free port
+	VaultPort      int      // 0 takes a free port
+	VaultDomain    string   // vaults are NAME.vault.DOMAIN; "" is DefaultVaultDomain
 	ManagementPort int      // 0 takes a free port
 	Domains        []string // names below these get certificates from our own CA
 	CertFile       string   // own certificate chain, PEM; "" is our own CA
@@ -79,6 +83,9 @@ func (c *Config) complete() error {
 		if c.Dev {
 			c.Host = "0.0.0.0"
 		}
+	}
+	if err := c.checkVaultDomain(); err != nil {
+		return err
 	}
 	if (c.CertFile == "") != (c.KeyFile == "") {
 		return fault.New(op, "", fault.InvalidInput, errors.New("--cert and --key go together"))

@@ -70,7 +70,7 @@ func Hint(err error) string {
 	case errors.Is(err, control.ErrNoServer):
 		return "start it with: coffer serve --data DIR"
 	case errors.Is(err, syscall.EADDRINUSE):
-		return "another program listens there: choose another port with --blob-port and --management-port, or 0 for free ones"
+		return "another program listens there: choose another port with --blob-port, --vault-port and --management-port, or 0 for free ones"
 	case errors.Is(err, os.ErrPermission):
 		return "run as the owner of the data directory and of the key files"
 	case errors.Is(err, syscall.ENOSPC):

@@ -35,6 +35,9 @@ func (s *Server) Listen() error {
 	if s.blob.l, err = listen(s.cfg.Host, s.cfg.BlobPort, "--blob-port"); err != nil {
 		return err
 	}
+	if s.vault.l, err = listen(s.cfg.Host, s.cfg.VaultPort, "--vault-port"); err != nil {
+		return err
+	}
 	if s.management.l, err = listen(s.cfg.Host, s.cfg.ManagementPort, "--management-port"); err != nil {
 		return err
 	}
@@ -43,12 +46,15 @@ func (s *Server) Listen() error {
 	}
 	s.blob.s = s.httpServer(s.blobHandler())
 	s.blob.s.ConnContext = dualconn.ConnContext
+	s.vault.s = s.httpServer(s.vaultHandler())
+	s.vault.s.ConnContext = dualconn.ConnContext
 	s.management.s = s.httpServer(s.managementHandler())
 	s.management.s.ConnContext = dualconn.ConnContext
 	s.control.s = s.httpServer(control.Handler(s.find, toControl))
 
 	s.workCtx, s.stop = context.WithCancel(context.Background())
 	s.store.Janitor.Start()
+	s.work.Go(func() { s.runVaults(s.workCtx) })
 	s.ready.Store(true)
 	s.addNotices()
 	if s.cfg.ReadyFile != "" {
@@ -78,7 +84,7 @@ func (s *Server) httpServer(h http.Handler) *http.Server {
 
 // Serve serves until ctx ends or an endpoint fails, then finishes what is in flight.
 func (s *Server) Serve(ctx context.Context) error {
-	failed := make(chan error, 3)
+	failed := make(chan error, 4)
 	serve := func(e endpoint, l net.Listener) {
 		s.work.Go(func() {
 			if err := e.s.Serve(l); !errors.Is(err, http.ErrServerClosed) {
@@ -87,6 +93,7 @@ func (s *Server) Serve(ctx context.Context) error {
 		})
 	}
 	serve(s.blob, &dualconn.Listener{Listener: s.blob.l, TLS: s.tls, Timeout: headTimeout})
+	serve(s.vault, &dualconn.Listener{Listener: s.vault.l, TLS: s.tls, Timeout: headTimeout})
 	serve(s.management, &dualconn.Listener{Listener: s.management.l, TLS: s.tls, Timeout: headTimeout})
 	serve(s.control, s.control.l)
 	s.log.Info("serving", "blob", s.Status().Blob, "management", s.Status().Management, "version", s.cfg.Version)
@@ -106,7 +113,7 @@ func (s *Server) drain() error {
 	ctx, cancel := context.WithTimeout(context.Background(), drainTime)
 	defer cancel()
 	var errs []error
-	for _, e := range []endpoint{s.blob, s.control, s.management} {
+	for _, e := range []endpoint{s.blob, s.vault, s.control, s.management} {
 		err := e.s.Shutdown(ctx)
 		if errors.Is(err, context.DeadlineExceeded) { // cut, and not an error of ours
 			s.log.Warn("requests were cut off at the end", "after", drainTime)
@@ -177,7 +184,7 @@ func (s *Server) Status() Status {
 	id := keys.ID(s.store.Ring.StoreID())
 	st := Status{
 		PID: os.Getpid(), Version: s.cfg.Version, Data: s.cfg.Data, Store: id.String(), Dev: s.cfg.Dev,
-		Blob: s.url(s.blob.l), Management: s.url(s.management.l), Authority: s.authorityURL(),
+		Blob: s.url(s.blob.l), Vault: s.vaultURL(), VaultDomain: s.cfg.VaultDomain, Management: s.url(s.management.l), Authority: s.authorityURL(),
 		TLSCA: s.path(caFile), TLSBundle: s.path(bundleFile),
 	}
 	st.UnsealKey, st.InfraKey = s.keys.where(id)

@@ -7,20 +7,23 @@ import "time"
 
 // Status says what runs and where. It is the ready file and the base of `coffer env`.
 type Status struct {
-	PID        int    `json:"pid"`
-	Version    string `json:"version"`
-	Data       string `json:"data"`
-	Store      string `json:"store,omitempty"` // id
-	Dev        bool   `json:"dev,omitempty"`
-	Blob       string `json:"blob"`       // URL, plain HTTP; https answers on the same port
-	Management string `json:"management"` // URL
-	Authority  string `json:"authority"`  // of the identity endpoint, with the tenant
-	TLSCA      string `json:"tls_ca"`     // path of the CA certificate
-	TLSBundle  string `json:"tls_bundle,omitempty"`
-	Account    string `json:"account,omitempty"` // the default account
-	Key        string `json:"key,omitempty"`     // its first key, base64
-	UnsealKey  string `json:"unseal_key,omitempty"`
-	InfraKey   string `json:"infra_key,omitempty"`
+	PID     int    `json:"pid"`
+	Version string `json:"version"`
+	Data    string `json:"data"`
+	Store   string `json:"store,omitempty"` // id
+	Dev     bool   `json:"dev,omitempty"`
+	Blob    string `json:"blob"`            // URL, plain HTTP; https answers on the same port
+	Vault   string `json:"vault,omitempty"` // URL of the default vault, https only
+	// VaultDomain ends the hosts of vaults: NAME.vault.DOMAIN.
+	VaultDomain string `json:"vault_domain,omitempty"`
+	Management  string `json:"management"` // URL
+	Authority   string `json:"authority"`  // of the identity endpoint, with the tenant
+	TLSCA       string `json:"tls_ca"`     // path of the CA certificate
+	TLSBundle   string `json:"tls_bundle,omitempty"`
+	Account     string `json:"account,omitempty"` // the default account
+	Key         string `json:"key,omitempty"`     // its first key, base64
+	UnsealKey   string `json:"unseal_key,omitempty"`
+	InfraKey    string `json:"infra_key,omitempty"`
 }
 
 // Target names a blob.

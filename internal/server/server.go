@@ -45,8 +45,8 @@ type Server struct {
 	defaultKey string // first key of the default account, "" when it is not served
 	notices    []string
 
-	blob, management, control endpoint
-	ready                     atomic.Bool
+	blob, vault, management, control endpoint
+	ready                            atomic.Bool
 
 	workCtx context.Context // of background work, ended by stop
 	stop    context.CancelFunc
@@ -110,7 +110,7 @@ func (s *Server) openStore(ctx context.Context) error {
 		AuditAnchor: s.cfg.AuditAnchor, AcceptRollback: s.cfg.AcceptRollback, AllowXTS: s.cfg.AllowXTS,
 		MemTable: memTableSize, BlockCache: blockCacheSize,
 		Now: s.now, Logger: s.log, Fatal: s.cfg.Fatal,
-		Identity:  s.identityOptions(),
+		Identity: s.identityOptions(), Vaults: s.vaultOptions(),
 		OnCorrupt: s.metrics.corrupt(s.log), Hooks: s.metrics.hooks(), OnAlarm: s.metrics.alarm(s.log),
 	})
 	if err != nil {
@@ -261,7 +261,7 @@ func (s *Server) Close() error {
 func (s *Server) close() error {
 	s.ready.Store(false)
 	var errs []error
-	for _, e := range []*endpoint{&s.control, &s.blob, &s.management} {
+	for _, e := range []*endpoint{&s.control, &s.blob, &s.vault, &s.management} {
 		errs = append(errs, e.close())
 	}
 	if s.stop != nil {

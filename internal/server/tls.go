@@ -53,7 +53,7 @@ func (s *Server) openTLS() error {
 		s.tls.Certificates = []tls.Certificate{pair}
 		return nil
 	}
-	issuer, err := certs.NewIssuer(a, s.cfg.Domains, s.hostStyle, s.now)
+	issuer, err := certs.NewIssuer(a, append(s.cfg.vaultDomains(), s.cfg.Domains...), s.hostStyle, s.now)
 	if err != nil {
 		return err
 	}

@@ -1,6 +1,7 @@
 package vault
 
 import (
+	"context"
 	"log/slog"
 	"strconv"
 	"strings"
@@ -31,6 +32,8 @@ type Options struct {
 	VaultSuffix string           // "" is DefaultVaultSuffix
 	HSMSuffix   string           // "" is DefaultHSMSuffix
 	Tenant      string           // of vaults that name none
+	// OnPurge is called before the last of a purged vault goes, and again if it fails.
+	OnPurge func(context.Context, Vault) error
 	// Port is the port of the endpoint, for URI; nil or 0: the URI has none.
 	Port func() int
 }

@@ -303,6 +303,11 @@ func (s *Service) PurgeVault(ctx context.Context, kind Kind, name string) error 
 		if err := s.store.MirrorProtector(ctx, v.Protector()); err != nil {
 			return err
 		}
+		if s.o.OnPurge != nil {
+			if err := s.o.OnPurge(ctx, v); err != nil {
+				return err
+			}
+		}
 		return s.dropVault(ctx, v)
 	})
 }

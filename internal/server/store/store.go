@@ -38,6 +38,7 @@ import (
 	"github.com/coffer-storage/coffer/internal/meta/sealedfs"
 	"github.com/coffer-storage/coffer/internal/object"
 	"github.com/coffer-storage/coffer/internal/scope"
+	"github.com/coffer-storage/coffer/internal/vault"
 )
 
 // Options say what to open. Dir, Service and Infra are required.
@@ -82,6 +83,8 @@ type Options struct {
 	Customer keys.CustomerOptions
 	// Identity configures the identity service; clock, trail and log are the store's.
 	Identity identity.Options
+	// Vaults configures the vault service in the same way.
+	Vaults vault.Options
 }
 
 // Store is an opened store. Its fields are set once and may be used in parallel.
@@ -94,6 +97,7 @@ type Store struct {
 	Accounts *account.Service
 	Scopes   *scope.Service
 	Identity *identity.Service
+	Vaults   *vault.Service
 	Blobs    *blob.Service
 	Audit    *audit.Log
 	Janitor  *janitor.Janitor // rests until Start
@@ -335,6 +339,7 @@ func (s *Store) openServices(ctx context.Context, o *Options) error {
 	if err := s.openIdentity(ctx, o); err != nil {
 		return err
 	}
+	s.openVaults(o)
 	s.Blobs = blob.New(s.Objects, s.Accounts, s.Scopes, blob.Options{Now: o.Now, OnAlarm: s.alarm(o.OnAlarm)})
 	s.Janitor = janitor.New(janitor.Options{
 		Store: s.Objects, Ring: s.Ring, Collectors: []janitor.Collector{s.Blobs.Collect}, Now: o.Now, Logger: o.Logger,
