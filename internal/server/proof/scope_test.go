@@ -3,9 +3,7 @@ package proof
 import (
 	"bytes"
 	"fmt"
-	"math/rand/v2"
 	"runtime"
-	"sync"
 	"testing"
 	"time"
 
@@ -50,44 +48,61 @@ func setScope(st *store.Store, n string, to keys.AdminState) error {
 	return err
 }
 
-// scopeSteps is the life of two scopes, step by step.
-var scopeSteps = []struct {
-	name string
-	do   func(*store.Store) error
-}{
-	{"create b", func(st *store.Store) error { _, err := makeScope(st, "scope-b"); return err }},
-	{"put under b", func(st *store.Store) error {
-		return putUnder(st, "under-b", content("b", 50_000), blob.EncryptionOptions{Scope: "scope-b"})
-	}},
-	{"disable a", func(st *store.Store) error { return setScope(st, "scope-a", keys.Disabled) }},
-	{"enable a", func(st *store.Store) error { return setScope(st, "scope-a", keys.Enabled) }},
-	{"rotate a", func(st *store.Store) error {
-		id, err := accountID(st)
-		if err != nil {
+// scopeLife is the life of two scopes.
+var scopeLife = life{
+	begin: func(st *store.Store) error {
+		if _, err := makeScope(st, "scope-a"); err != nil {
 			return err
 		}
-		a, err := st.Scopes.Find(ctx, id, "scope-a")
-		if err != nil {
+		if err := putUnder(st, "under-a", content("a", 50_000), blob.EncryptionOptions{Scope: "scope-a"}); err != nil {
 			return err
 		}
-		p, _ := st.Ring.Protector(a.Protector())
-		return rotateKEK(st, p.Chain)
-	}},
-	{"shred b", func(st *store.Store) error {
-		id, err := accountID(st)
-		if err != nil {
-			return err
-		}
-		b, err := st.Scopes.Find(ctx, id, "scope-b")
-		if err != nil {
-			return err
-		}
-		if err := st.Ring.ShredProtector(ctx, b.Protector(), "test"); err != nil {
-			return err
-		}
-		st.Objects.DropKeys(b.Protector())
-		return st.Objects.MirrorProtector(ctx, b.Protector())
-	}},
+		return put(st, "plain", content("p", 1_000))
+	},
+	steps: []lifeStep{
+		{"create b", func(st *store.Store, _ *shredded) error { _, err := makeScope(st, "scope-b"); return err }},
+		{"put under b", func(st *store.Store, _ *shredded) error {
+			return putUnder(st, "under-b", content("b", 50_000), blob.EncryptionOptions{Scope: "scope-b"})
+		}},
+		{"disable a", func(st *store.Store, _ *shredded) error { return setScope(st, "scope-a", keys.Disabled) }},
+		{"enable a", func(st *store.Store, _ *shredded) error { return setScope(st, "scope-a", keys.Enabled) }},
+		{"rotate a", func(st *store.Store, _ *shredded) error { return rotateScope(st, "scope-a") }},
+		{"shred b", func(st *store.Store, gone *shredded) error { return shredScope(st, "scope-b", gone) }},
+	},
+	after: afterScopeCut,
+}
+
+func findScope(st *store.Store, n string) (scope.Scope, error) {
+	id, err := accountID(st)
+	if err != nil {
+		return scope.Scope{}, err
+	}
+	return st.Scopes.Find(ctx, id, n)
+}
+
+func rotateScope(st *store.Store, n string) error {
+	a, err := findScope(st, n)
+	if err != nil {
+		return err
+	}
+	p, _ := st.Ring.Protector(a.Protector())
+	return rotateKEK(st, p.Chain)
+}
+
+// shredScope destroys the keys of a scope as the server does, and takes its wraps before.
+func shredScope(st *store.Store, n string, gone *shredded) error {
+	b, err := findScope(st, n)
+	if err != nil {
+		return err
+	}
+	if err := gone.take(st, b.Owner, b.Protector()); err != nil {
+		return err
+	}
+	if err := st.Ring.ShredProtector(ctx, b.Protector(), "test"); err != nil {
+		return err
+	}
+	st.Objects.DropKeys(b.Protector())
+	return st.Objects.MirrorProtector(ctx, b.Protector())
 }
 
 // TestScopesSurvivePowerCut cuts the power at every event that changes the disk while
@@ -96,93 +111,12 @@ var scopeSteps = []struct {
 // comes back, and what was shredded never opens.
 func TestScopesSurvivePowerCut(t *testing.T) {
 	t.Parallel()
-	total := 0
-	for range sized(1, 1, 7) {
-		total += cutScopes(t)
-	}
-	t.Logf("%d cuts", total)
-}
-
-// cutScopes is one run; it returns the number of cuts.
-func cutScopes(t *testing.T) int {
-	t.Helper()
-	disk, sec := vfs.NewCrashableMem(), newSecrets()
-	type point struct {
-		cut
-		step int // that was running; those before it were answered
-	}
-	var mu sync.Mutex
-	var points []point
-	step := -1
-	i, every := 0, sized(8, 2, 1)
-	rng := rand.New(rand.NewPCG(newSeed(t), 11))
-	fs := &tapFS{FS: disk, before: func(e event, path string) error {
-		if !changesDisk(disk, e, path) {
-			return nil
-		}
-		mu.Lock()
-		defer mu.Unlock()
-		if i++; step < 0 || i%every != 0 {
-			return nil
-		}
-		level := levels[i/every%len(levels)]
-		points = append(points, point{cut{
-			disk:  disk.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: level, RNG: rng}),
-			sec:   sec.copy(),
-			event: e, path: path, index: i, level: level,
-		}, step})
-		return nil
-	}}
-	st := mustOpen(t, fs, sec)
-	if _, err := makeScope(st, "scope-a"); err != nil {
-		t.Fatal(err)
-	}
-	if err := putUnder(st, "under-a", content("a", 50_000), blob.EncryptionOptions{Scope: "scope-a"}); err != nil {
-		t.Fatal(err)
-	}
-	if err := put(st, "plain", content("p", 1_000)); err != nil {
-		t.Fatal(err)
-	}
-	for n, s := range scopeSteps {
-		mu.Lock()
-		step = n
-		mu.Unlock()
-		if err := s.do(st); err != nil {
-			t.Fatalf("%s: %v", s.name, err)
-		}
-	}
-	mu.Lock()
-	step = len(scopeSteps)
-	mu.Unlock()
-	if err := st.Close(); err != nil {
-		t.Fatal(err)
-	}
-	for _, p := range points {
-		what := "the end"
-		if p.step < len(scopeSteps) {
-			what = scopeSteps[p.step].name
-		}
-		again, err := open(p.disk, p.sec)
-		if err != nil {
-			t.Errorf("%s, %v: does not open: %v", what, p.cut, err)
-			continue
-		}
-		if err := afterScopeCut(again, p.step); err != nil {
-			t.Errorf("%s, %v: %v", what, p.cut, err)
-		}
-		if err := again.Close(); err != nil {
-			t.Errorf("%s, %v: closing: %v", what, p.cut, err)
-		}
-	}
-	if len(points) < 8 {
-		t.Errorf("only %d cuts", len(points))
-	}
-	return len(points)
+	cutLives(t, scopeLife, sized(1, 1, 7), sized(8, 2, 1))
 }
 
 // afterScopeCut checks what was answered before a cut in the given step.
 func afterScopeCut(st *store.Store, step int) error {
-	const putB, disableA, enableA, shredB = 1, 2, 3, 5
+	const createB, putB, disableA, enableA, shredB = 0, 1, 2, 3, 5
 	if err := holds(st, "plain", content("p", 1_000)); err != nil {
 		return err
 	}
@@ -200,7 +134,10 @@ func afterScopeCut(st *store.Store, step int) error {
 	if err := holds(st, "under-a", content("a", 50_000)); err != nil {
 		return err
 	}
-	if step > 0 {
+	if err := named(st, step == createB); err != nil {
+		return err
+	}
+	if step > createB {
 		id, err := accountID(st)
 		if err != nil {
 			return err
