@@ -230,6 +230,7 @@ type CustomerOptions struct {
 	Cache        time.Duration // how long a key is used without asking the vault
 	VersionCheck time.Duration // between looks for a new version
 	Stale        time.Duration // how long it is used when the vault cannot be reached; negative: not at all
+	Deadline     time.Duration // of a call with its token and retries, and of the wait for its turn
 }
 
 // Defaults and bounds of CustomerOptions.
@@ -237,6 +238,7 @@ const (
 	DefaultKeyCache        = time.Minute
 	DefaultKeyVersionCheck = time.Hour
 	DefaultKeyStale        = 15 * time.Minute
+	DefaultVaultDeadline   = 10 * time.Second
 )
 
 // Check tests the bounds.
@@ -247,6 +249,8 @@ func (o CustomerOptions) Check() error {
 		return errors.New("the time that keys are cached is between 1 second and 1 hour")
 	case o.VersionCheck < time.Second || o.VersionCheck > day:
 		return errors.New("the time between looks for key versions is between 1 second and 24 hours")
+	case o.Deadline < 0 || o.Deadline > DefaultVaultDeadline:
+		return errors.New("a call to a vault takes at most 10 seconds")
 	case o.Stale != 0 && (o.Stale < o.Cache || o.Stale > day):
 		return errors.New("the time that keys are used without their vault is 0, or between the time that they are cached and 24 hours")
 	}
@@ -260,6 +264,9 @@ func (o CustomerOptions) orDefaults() CustomerOptions {
 	}
 	if o.VersionCheck == 0 {
 		o.VersionCheck = DefaultKeyVersionCheck
+	}
+	if o.Deadline == 0 {
+		o.Deadline = DefaultVaultDeadline
 	}
 	switch {
 	case o.Stale == 0:

@@ -15,8 +15,6 @@ const (
 	vaultInFlight = 4
 	vaultPace     = time.Second / 40 // with the burst at most 50 in any second
 	vaultBurst    = 10
-	vaultWait     = 10 * time.Second // for a place
-	vaultCall     = 10 * time.Second // token, retries and call together
 )
 
 // errVaultBusy says that a call did not get its turn: it says nothing of the key.
@@ -61,9 +59,9 @@ func (l *limits) of(uri string) *limit {
 
 // acquire waits for a place. When none gets free because the calls before do not come
 // back, the vault hangs; else it is only busy.
-func (l *limit) acquire(ctx context.Context) error {
+func (l *limit) acquire(ctx context.Context, most time.Duration) error {
 	began := time.Now()
-	wait := time.NewTimer(vaultWait)
+	wait := time.NewTimer(most)
 	defer wait.Stop()
 	select {
 	case l.slots <- struct{}{}:
@@ -115,15 +113,15 @@ func (l *limit) release(answered bool) {
 // call runs f under the limit and the deadline of the vault that uri names. sent is
 // called when the call begins.
 func (c *customers) call(ctx context.Context, uri string, sent func(), f func(context.Context) error) error {
-	l := c.limits.of(uri)
-	if err := l.acquire(ctx); err != nil {
+	l, most := c.limits.of(uri), c.vault.Load().Deadline
+	if err := l.acquire(ctx, most); err != nil {
 		return err
 	}
 	c.calls.Add(1)
 	if sent != nil {
 		sent()
 	}
-	ctx, cancel := context.WithTimeout(ctx, vaultCall)
+	ctx, cancel := context.WithTimeout(ctx, most)
 	defer cancel()
 	err := f(ctx)
 	ve, ok := errors.AsType[*VaultError](err)
