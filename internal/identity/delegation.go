@@ -75,12 +75,17 @@ func (s *Service) derive(ctx context.Context, d Delegation) (tag [mac.Size]byte,
 	if err != nil {
 		return tag, err
 	}
-	tag, err = mac.Sum(root, enc.Encode("coffer/delegation/v1", oid[:], tid[:],
-		enc.Uint(uint64(d.Start.Unix())), enc.Uint(uint64(d.Expiry.Unix())), []byte(d.Service), []byte(d.Version)))
+	tag, err = mac.Sum(root, delegationInput(oid, tid, d))
 	if err != nil { // replaced meanwhile: ask again
 		return tag, fault.New(op, "", fault.Busy, err)
 	}
 	return tag, nil
+}
+
+// delegationInput is what the secret of an account is asked about.
+func delegationInput(oid, tid uuid, d Delegation) []byte {
+	return enc.Encode("coffer/delegation/v1", oid[:], tid[:],
+		enc.Uint(uint64(d.Start.Unix())), enc.Uint(uint64(d.Expiry.Unix())), []byte(d.Service), []byte(d.Version))
 }
 
 func (s *Service) delegationRoot(ctx context.Context, account keys.ID) (secret.Key, error) {

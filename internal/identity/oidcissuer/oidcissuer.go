@@ -114,7 +114,7 @@ func (i *Issuer) find() (*oidc.IDTokenVerifier, error) {
 	if i.verifier != nil {
 		return i.verifier, nil
 	}
-	if i.failed != nil && now.Sub(i.tried) < again && now.After(i.tried) {
+	if since := now.Sub(i.tried); i.failed != nil && since >= 0 && since < again {
 		return nil, i.failed
 	}
 	i.tried = now

@@ -131,7 +131,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, hr *http.Request) {
 	rt, tenant := find(hr.URL.Path)
 	r := &request{Request: hr, id: newID(), tenant: tenant}
 	r.Request = hr.WithContext(audit.WithBy(hr.Context(), audit.Origin{Actor: "identity endpoint", RequestID: r.id}))
-	hr.Body = http.MaxBytesReader(w, hr.Body, maxBody)
+	r.Body = http.MaxBytesReader(w, hr.Body, maxBody)
 	status, name := http.StatusOK, "unknown"
 	body, err := any(nil), error(errNoSuchPath)
 	if rt != nil {
