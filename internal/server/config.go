@@ -36,9 +36,15 @@ type Config struct {
 	Dev       bool   // development store: keys may lie beside the data, any address
 	KeyMemory bool   // keys live in this process only, and the store ends with it
 
-	Host           string   // address of all listeners; "" is DefaultHost (0.0.0.0 with Dev)
-	BlobPort       int      // 0 takes a free port
-	VaultPort      int      // 0 takes a free port
+	Host            string        // address of all listeners; "" is DefaultHost (0.0.0.0 with Dev)
+	BlobPort        int           // 0 takes a free port
+	VaultPort       int           // 0 takes a free port
+	KeyCache        time.Duration // how long a customer's key is used without asking its vault; 0 is 1 min
+	KeyVersionCheck time.Duration // between looks for new versions of customers' keys; 0 is 1 h
+	KeyStale        time.Duration // how long a customer's key is used while its vault is out of reach; 0 is 15 min, negative none
+	VaultSuffixes   []string      // further names below which vaults may be: HOST, or HOST=AUDIENCE
+	VaultCredential string        // how vaults elsewhere know us: managed (""), or environment
+
 	VaultDomain    string   // vaults are NAME.vault.DOMAIN; "" is DefaultVaultDomain
 	ManagementPort int      // 0 takes a free port
 	Domains        []string // names below these get certificates from our own CA
@@ -85,6 +91,9 @@ func (c *Config) complete() error {
 		}
 	}
 	if err := c.checkVaultDomain(); err != nil {
+		return err
+	}
+	if err := c.checkCustomer(); err != nil {
 		return err
 	}
 	if (c.CertFile == "") != (c.KeyFile == "") {

@@ -40,7 +40,7 @@ func (c *Config) checkIdentity() error {
 
 // identityOptions configure the identity service.
 func (s *Server) identityOptions() identity.Options {
-	o := identity.Options{Issuer: s.identityURL, IsVault: isVault, AllowUnsigned: s.cfg.AllowUnsigned && !s.cfg.offline}
+	o := identity.Options{Issuer: s.identityURL, IsVault: isVault, VaultLife: s.cfg.KeyCache, AllowUnsigned: s.cfg.AllowUnsigned && !s.cfg.offline}
 	for _, u := range s.cfg.Issuers {
 		o.External = append(o.External, oidcissuer.New(u, oidcissuer.Options{Now: s.now}))
 	}

@@ -93,6 +93,9 @@ func (s *Server) open(ctx context.Context) error {
 	if err := s.openTLS(); err != nil {
 		return err
 	}
+	if err := s.openCustomer(); err != nil {
+		return err
+	}
 	return s.openDefaultAccount(ctx)
 }
 

@@ -64,9 +64,10 @@ func ParseSuffix(s string) (Suffix, error) {
 	return Suffix{Host: host, Audience: strings.TrimRight(audience, "/")}, nil
 }
 
-// Credential gives the credential of an identity: "" is the owner's own. Its failures
-// should be *keys.VaultError; others are judged by what they carry.
-type Credential func(owner keys.ID, identity, federatedClient string) (azcore.TokenCredential, error)
+// Credential gives the credential of an identity for vaults below a suffix: "" is the
+// owner's own. Its failures should be *keys.VaultError; others are judged by what they
+// carry.
+type Credential func(s Suffix, owner keys.ID, identity, federatedClient string) (azcore.TokenCredential, error)
 
 // Options make a Vault. Suffixes and Credential are required.
 type Options struct {
@@ -144,7 +145,7 @@ func (v *Vault) client(ref keys.VaultRef) (*azkeys.Client, error) {
 		c.used = v.tick()
 		return c.Client, nil
 	}
-	cred, err := v.o.Credential(ref.Owner, ref.Identity, ref.FederatedClientID)
+	cred, err := v.o.Credential(s, ref.Owner, ref.Identity, ref.FederatedClientID)
 	if err != nil {
 		return nil, tokenError(err)
 	}

@@ -111,7 +111,7 @@ func world(t *testing.T) (*Vault, *rest, *cred) {
 	c := &cred{}
 	v, err := New(Options{
 		Suffixes:   []Suffix{{Host: "vault.test", Audience: "https://vault.test", Own: true}, {Host: "vault.azure.net", Audience: "https://vault.azure.net"}},
-		Credential: func(keys.ID, string, string) (azcore.TokenCredential, error) { return c, nil },
+		Credential: func(Suffix, keys.ID, string, string) (azcore.TokenCredential, error) { return c, nil },
 		Transport:  tr,
 	})
 	if err != nil {
@@ -268,7 +268,7 @@ func TestNoTokenForStrangers(t *testing.T) {
 func TestIdentitiesAreApart(t *testing.T) {
 	v, s, _ := world(t)
 	creds := map[string]*cred{}
-	v.o.Credential = func(owner keys.ID, identity, federated string) (azcore.TokenCredential, error) {
+	v.o.Credential = func(_ Suffix, owner keys.ID, identity, federated string) (azcore.TokenCredential, error) {
 		at := owner.String() + identity + federated
 		if creds[at] == nil {
 			creds[at] = &cred{number: 1000 * (len(creds) + 1)}
