@@ -38,7 +38,7 @@
 //     MigrateEntities read tables, which have only version 1.0.
 //
 // Memory is bounded: about BlockSize times Concurrency for parallel transfers, one region
-// for a stream. The default holds 20 MiB.
+// for a stream. The defaults hold 20 MiB, and 32 MiB for uploads of 256 MiB or more.
 //
 // # Keys
 //

@@ -29,12 +29,14 @@ type UploadOptions struct {
 	// TransactionalValidation covers the ciphertext.
 	TransactionalValidation blob.TransferValidationType
 
-	// BlockSize is about how much one request sends, in whole regions; 4 MiB if zero.
-	// What fits one block is sent at once, without a block list. It grows where the
-	// 50,000 blocks of a blob would not do.
+	// BlockSize is about how much one request sends, in whole regions. If zero, it is
+	// 4 MiB, or 8 MiB for a length of 256 MiB or more that is known in advance. What fits
+	// one block is sent at once, without a block list. Blocks grow where the 50,000 of a
+	// blob would not do.
 	BlockSize int64
-	// Concurrency is how many requests run at once; 5 if zero. Each holds one block, and
-	// fewer run where blocks are large: 256 MiB are held at most, or one block.
+	// Concurrency is how many requests run at once; if zero 5, or 4 where BlockSize was
+	// left to be 8 MiB. Each holds one block, and fewer run where blocks are large:
+	// 256 MiB are held at most, or one block.
 	Concurrency int
 	// Progress is told how many bytes of plaintext the service has taken in all. Calls
 	// do not overlap.
@@ -105,9 +107,6 @@ func (c *BlobClient) uploadParts(ctx context.Context, src plaintext, size int64,
 	part := u.perBlock * u.regions.Length()
 	u.plain, u.total = size, format.StoredSize(size, u.regions.Length())
 	u.count = (size + part - 1) / part
-	if size > format.MaxObject || u.count > maxBlocks {
-		return UploadResponse{}, errBlocks()
-	}
 	if u.count <= 1 {
 		b, err := u.take(src, 0, size)
 		if err != nil {
@@ -127,6 +126,13 @@ func (c *BlobClient) uploadParts(ctx context.Context, src plaintext, size int64,
 	}
 	return u.commit(ctx)
 }
+
+// Large uploads, unless the caller says otherwise.
+const (
+	largeUpload      = 256 << 20
+	largeBlock       = 8 << 20
+	largeConcurrency = 4
+)
 
 // The limits of block blobs.
 const (
@@ -175,19 +181,30 @@ func (c *BlobClient) newUpload(ctx context.Context, size int64, o *UploadOptions
 		return nil, fromFormat(err)
 	}
 	u.chooseBlocks(size)
+	if size > maxBlocks*u.perBlock*u.regions.Length() {
+		return nil, errBlocks()
+	}
 	rand.Read(u.session[:])
 	u.progress = newProgress(u.opt.Progress)
 	return u, nil
 }
 
-// chooseBlocks makes blocks large enough for the length.
+// chooseBlocks makes blocks large enough for the length. The service makes each block
+// durable, so that fewer and larger ones are quicker where there are many.
 func (u *upload) chooseBlocks(size int64) {
 	length, sealed := u.regions.Length(), u.regions.Sealed()
-	part, _ := parts(length, u.opt.BlockSize, u.opt.Concurrency)
+	block, concurrency := u.opt.BlockSize, u.opt.Concurrency
+	if block <= 0 && size >= largeUpload {
+		block = largeBlock
+		if concurrency <= 0 {
+			concurrency = largeConcurrency
+		}
+	}
+	part, _ := parts(length, block, concurrency)
 	regions := (max(size, 0) + length - 1) / length
 	u.perBlock = max(part/length, (regions+maxBlocks-1)/maxBlocks)
 	u.perBlock = min(u.perBlock, max(maxBlock/sealed, 1))
-	_, u.workers = parts(length, u.perBlock*length, u.opt.Concurrency)
+	_, u.workers = parts(length, u.perBlock*length, concurrency)
 }
 
 // readAtOnce is how much of a source is read by one call where regions are small.

@@ -1,6 +1,7 @@
 package cse
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -24,14 +25,30 @@ func (m memory) region(off int64, room []byte) ([]byte, error) {
 
 type readerAt struct{ r io.ReaderAt }
 
+// halve is from where on two goroutines read a region: nothing else is to be done before
+// it is sealed.
+const halve = 1 << 20
+
 func (s readerAt) region(off int64, room []byte) ([]byte, error) {
-	if n, err := s.r.ReadAt(room, off); n < len(room) {
-		if errors.Is(err, io.EOF) {
-			err = io.ErrUnexpectedEOF
-		}
-		return nil, fmt.Errorf("cse: the source has become shorter: %w", err)
+	if len(room) < halve {
+		return room, s.read(off, room)
 	}
-	return room, nil
+	half := len(room) / 2 &^ 4095
+	second := make(chan error, 1)
+	go func() { second <- s.read(off+int64(half), room[half:]) }()
+	first := s.read(off, room[:half])
+	return room, cmp.Or(first, <-second)
+}
+
+func (s readerAt) read(off int64, room []byte) error {
+	n, err := s.r.ReadAt(room, off)
+	if n == len(room) {
+		return nil
+	}
+	if errors.Is(err, io.EOF) {
+		err = io.ErrUnexpectedEOF
+	}
+	return fmt.Errorf("cse: the source has become shorter: %w", err)
 }
 
 // stream uploads a source of unknown length, which one goroutine reads.

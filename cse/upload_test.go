@@ -37,12 +37,52 @@ func TestStreamLengths(t *testing.T) {
 	}
 }
 
+func TestBlocks(t *testing.T) {
+	const mib = 1 << 20
+	server, key := csetest.NewServer(t), aesKey(t, "key1")
+	for _, tt := range []struct {
+		size, region int64
+		o            cse.UploadOptions
+		part         int64
+		workers      int
+	}{
+		{-1, 4 * mib, cse.UploadOptions{}, 4 * mib, 5},
+		{0, 4 * mib, cse.UploadOptions{}, 4 * mib, 5},
+		{256*mib - 1, 4 * mib, cse.UploadOptions{}, 4 * mib, 5},
+		{256 * mib, 4 * mib, cse.UploadOptions{}, 8 * mib, 4},
+		{256 * mib, 1000, cse.UploadOptions{}, 8 * mib / 1000 * 1000, 4},
+		{256 * mib, 4 * mib, cse.UploadOptions{Concurrency: 9}, 8 * mib, 9},
+		{256 * mib, 4 * mib, cse.UploadOptions{BlockSize: 5 * mib}, 4 * mib, 5},
+		{1 << 20, 100, cse.UploadOptions{BlockSize: 1}, 100, 5},
+		{50_000_00, 100, cse.UploadOptions{BlockSize: 1}, 100, 5},
+		{50_000_01, 100, cse.UploadOptions{BlockSize: 1}, 200, 5},
+		{-1, 128 * mib, cse.UploadOptions{}, 128 * mib, 2},
+		{-1, 1 << 30, cse.UploadOptions{}, 1 << 30, 1},
+		{4 << 40, 4 * mib, cse.UploadOptions{}, 84 * mib, 3},
+	} {
+		c := blobClient(t, server, "c/b", cse.Options{Key: key, Version: cse.V21, RegionLength: tt.region})
+		part, workers, err := cse.Blocks(c, tt.size, &tt.o)
+		if err != nil || part != tt.part || workers != tt.workers {
+			t.Errorf("%d bytes, regions of %d: %d by %d, %v; want %d by %d", tt.size, tt.region, part, workers, err, tt.part, tt.workers)
+		}
+	}
+}
+
+func TestTooManyBlocks(t *testing.T) {
+	c := blobClient(t, csetest.NewServer(t), "c/b", cse.Options{Key: aesKey(t, "key1")})
+	for _, size := range []int64{200 << 40, 1 << 60} {
+		if _, _, err := cse.Blocks(c, size, nil); !cse.HasCode(err, cse.TooLarge) {
+			t.Errorf("%d bytes: %v", size, err)
+		}
+	}
+}
+
 // A file is uploaded as long as it was at first; one that becomes shorter fails.
 func TestFileThatChanges(t *testing.T) {
 	s := csetest.NewServer(t)
 	key := aesKey(t, "key1")
-	for _, size := range []int64{250, 2500} { // one request, and blocks
-		for _, became := range []int64{10, size - 1, size + 1, 9000} {
+	for _, size := range []int64{250, 2500, 2 << 20} { // one request, blocks, and a region read by halves
+		for _, became := range []int64{10, size - 1, size + 1, size * 2} {
 			f, err := os.Create(filepath.Join(t.TempDir(), "f"))
 			if err != nil {
 				t.Fatal(err)
@@ -53,7 +93,11 @@ func TestFileThatChanges(t *testing.T) {
 				f.Truncate(0)
 				f.WriteAt(csetest.Pattern(became), 0)
 			}
-			c := blobClient(t, s, "c/b", cse.Options{Key: hookedKey{key, change}, Version: cse.V21, RegionLength: 100})
+			region := int64(100)
+			if size > 1<<20 {
+				region = 4 << 20
+			}
+			c := blobClient(t, s, "c/b", cse.Options{Key: hookedKey{key, change}, Version: cse.V21, RegionLength: region})
 			_, err = c.UploadFile(t.Context(), f, &cse.UploadOptions{BlockSize: 1000})
 			if became < size {
 				if !errors.Is(err, io.ErrUnexpectedEOF) {
