@@ -206,7 +206,7 @@ func (s *Server) managementHandler() http.Handler {
 		w.Write([]byte("ok\n"))
 	})
 	mux.Handle("GET /metrics", promhttp.HandlerFor(s.metrics.registry, promhttp.HandlerOpts{}))
-	arm := armhttp.New(armhttp.Options{Accounts: s.store.Accounts, Scopes: s.store.Scopes, Logger: s.log, Anyone: s.cfg.Dev})
+	arm := s.armHandler()
 	ids := identityhttp.New(identityhttp.Options{Identities: s.store.Identity, Logger: s.log, Now: s.now, AllowPlain: s.cfg.Dev || s.cfg.AllowHTTP})
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		dualconn.Names(r) // settles r.TLS

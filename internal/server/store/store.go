@@ -37,6 +37,7 @@ import (
 	"github.com/coffer-storage/coffer/internal/meta/pebblekv"
 	"github.com/coffer-storage/coffer/internal/meta/sealedfs"
 	"github.com/coffer-storage/coffer/internal/object"
+	"github.com/coffer-storage/coffer/internal/resource"
 	"github.com/coffer-storage/coffer/internal/scope"
 	"github.com/coffer-storage/coffer/internal/vault"
 )
@@ -98,10 +99,12 @@ type Store struct {
 	Scopes   *scope.Service
 	Identity *identity.Service
 	Vaults   *vault.Service
-	Blobs    *blob.Service
-	Audit    *audit.Log
-	Janitor  *janitor.Janitor // rests until Start
-	Created  bool             // this Open made the store
+	// Resources is the management plane over the services above.
+	Resources *resource.Service
+	Blobs     *blob.Service
+	Audit     *audit.Log
+	Janitor   *janitor.Janitor // rests until Start
+	Created   bool             // this Open made the store
 
 	closers []func() error // in the order of opening
 }
@@ -340,6 +343,9 @@ func (s *Store) openServices(ctx context.Context, o *Options) error {
 		return err
 	}
 	s.openVaults(o)
+	s.Resources = resource.New(resource.Options{
+		Store: s.Objects, Accounts: s.Accounts, Scopes: s.Scopes, Ring: s.Ring, Identities: s.Identity, Now: o.Now,
+	})
 	s.Blobs = blob.New(s.Objects, s.Accounts, s.Scopes, blob.Options{Now: o.Now, OnAlarm: s.alarm(o.OnAlarm)})
 	s.Janitor = janitor.New(janitor.Options{
 		Store: s.Objects, Ring: s.Ring, Collectors: []janitor.Collector{s.Blobs.Collect}, Now: o.Now, Logger: o.Logger,

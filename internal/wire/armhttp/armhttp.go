@@ -1,24 +1,29 @@
-// Package armhttp serves the part of the resource provider's interface that storage
-// accounts are managed with: encryption scopes, so far.
+// Package armhttp serves the resource provider interface: what storage accounts, vaults,
+// managed identities and role assignments are managed with. It is the interface that
+// management clients speak; package resource has the rules.
 //
-//	/subscriptions/{s}/resourceGroups/{g}/providers/Microsoft.Storage/storageAccounts/{a}/
-//	    encryptionScopes           GET
-//	    encryptionScopes/{name}    GET, PUT, PATCH
+//	/subscriptions/{s}[/resourceGroups/{g}]/providers/
+//	    Microsoft.Storage/storageAccounts/{a}          and encryptionScopes, blobServices below
+//	    Microsoft.KeyVault/vaults, managedHSMs, deletedVaults, deletedManagedHSMs
+//	    Microsoft.ManagedIdentity/userAssignedIdentities
+//	{scope}/providers/Microsoft.Authorization/roleAssignments, roleDefinitions
 //
-// Paths and JSON field names are matched without regard to case, api-version is
-// required, and answers and errors have the form of Azure Resource Manager. There is no
-// identity service yet, so who may ask is decided by where he is: only the own machine,
-// unless the store is a development store.
+// Paths and JSON members are matched without regard to case, every api-version is
+// accepted and the newest form is spoken. Everything is done when the answer is sent:
+// 200 or 201 with provisioningState Succeeded, which clients that poll take as the end.
+//
+// Who may: the bearer of a token, by his roles. A request without one is the operator's
+// if it comes from the own machine, or if the store is a development store.
+//
+// The choices are in spec/management.md.
 package armhttp
 
 import (
+	"context"
 	"crypto/rand"
 	"encoding/hex"
 	"encoding/json"
-	"errors"
-	"io"
 	"log/slog"
-	"net"
 	"net/http"
 	"regexp"
 	"strings"
@@ -26,20 +31,63 @@ import (
 
 	"github.com/coffer-storage/coffer/internal/account"
 	"github.com/coffer-storage/coffer/internal/audit"
+	"github.com/coffer-storage/coffer/internal/blob"
 	"github.com/coffer-storage/coffer/internal/fault"
-	"github.com/coffer-storage/coffer/internal/name"
+	"github.com/coffer-storage/coffer/internal/identity"
+	"github.com/coffer-storage/coffer/internal/resource"
 	"github.com/coffer-storage/coffer/internal/scope"
+	"github.com/coffer-storage/coffer/internal/vault"
 )
 
-const maxBody = 64 << 10
+const maxBody = 256 << 10
+
+// Identities is what the handler asks of the identity service; *identity.Service has it.
+type Identities interface {
+	Verify(ctx context.Context, raw string, audiences ...string) (identity.Claims, error)
+	Allowed(ctx context.Context, principal, action string, data bool, scope string) bool
+	Principal(ctx context.Context, id string) (identity.Principal, error)
+	Principals(ctx context.Context) ([]identity.Principal, error)
+	CreateIdentity(ctx context.Context, kind identity.Kind, resourceID, name string) (identity.Principal, error)
+	Identity(ctx context.Context, resourceID string) (identity.Principal, error)
+	DeleteIdentity(ctx context.Context, resourceID string) error
+	Assign(ctx context.Context, a identity.RoleAssignment) (identity.RoleAssignment, error)
+	Unassign(ctx context.Context, id string) error
+	Assignments(ctx context.Context, f identity.Filter) ([]identity.RoleAssignment, error)
+}
+
+// Vaults is what the handler asks of the vault service; *vault.Service has it.
+type Vaults interface {
+	CreateVault(ctx context.Context, p vault.Spec) (vault.Vault, error)
+	UpdateVault(ctx context.Context, kind vault.Kind, name string, c vault.Change) (vault.Vault, error)
+	Vault(ctx context.Context, kind vault.Kind, name string) (vault.Vault, error)
+	Vaults(ctx context.Context, kind vault.Kind) ([]vault.Vault, error)
+	DeleteVault(ctx context.Context, kind vault.Kind, name string) (vault.Vault, error)
+	DeletedVault(ctx context.Context, kind vault.Kind, name string) (vault.Vault, error)
+	DeletedVaults(ctx context.Context, kind vault.Kind) ([]vault.Vault, error)
+	RecoverVault(ctx context.Context, kind vault.Kind, name string) (vault.Vault, error)
+	PurgeVault(ctx context.Context, kind vault.Kind, name string) error
+	URI(kind vault.Kind, name string) string
+}
 
 // Options configure a Handler.
 type Options struct {
-	Accounts *account.Service
-	Scopes   *scope.Service
-	Logger   *slog.Logger // nil: no log
-	// Anyone lets callers from other machines in: a development store.
+	Resources  *resource.Service
+	Accounts   *account.Service
+	Scopes     *scope.Service
+	Blobs      *blob.Service
+	Identities Identities // nil: no tokens, no identities, no roles
+	Vaults     Vaults     // nil: no vaults
+	Logger     *slog.Logger
+	// Anyone lets callers from other machines in without a token: a development store.
 	Anyone bool
+	// Audiences are those of the tokens that are accepted.
+	Audiences []string
+	// Endpoint is the address of an account's blob service.
+	Endpoint func(account string) string
+	// Login is the address of the identity endpoint, for refusals of tokens.
+	Login func() string
+	// HTTPSOnly says that the blob service refuses plain HTTP from other machines.
+	HTTPSOnly bool
 }
 
 // Handler serves the interface. It is safe in parallel.
@@ -50,46 +98,76 @@ func New(o Options) *Handler {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
+	if o.Endpoint == nil {
+		o.Endpoint = func(string) string { return "" }
+	}
+	if o.Login == nil {
+		o.Login = func() string { return "https://localhost:10006" }
+	}
 	return &Handler{o}
 }
 
 // Handles reports whether a path is for this handler.
 func Handles(path string) bool {
-	return len(path) > 1 && strings.HasPrefix(strings.ToLower(path), "/subscriptions/")
+	p := strings.ToLower(path)
+	return strings.HasPrefix(p, "/subscriptions/") || strings.HasPrefix(p, "/providers/microsoft.") ||
+		p == "/subscriptions" || p == "/tenants" || strings.Contains(p, "/providers/microsoft.authorization/")
 }
 
 // request is one request, taken apart.
 type request struct {
 	*http.Request
-	subscription, group, account string
-	scope                        string // "" is the collection
-	info                         account.Info
-	version                      string
+	h       *Handler
+	route   *route
+	id      string
+	at      map[string]string // captures of the path
+	version string
+	caller  caller
+	account account.Info // of routes below an account, when there is one
+	answer  http.Header
 }
+
+// subscription and group are what the path names.
+func (r *request) subscription() string { return r.at["s"] }
+func (r *request) group() string        { return r.at["g"] }
 
 // ServeHTTP implements http.Handler.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, hr *http.Request) {
 	id := newID()
 	w.Header().Set("x-ms-request-id", id)
+	w.Header().Set("x-ms-correlation-request-id", id)
 	w.Header().Set("Cache-Control", "no-cache")
-	hr = hr.WithContext(audit.WithBy(hr.Context(), audit.Origin{Actor: "management", RequestID: id}))
-	status, body, err := h.answer(hr)
+	r := &request{Request: hr, h: h, id: id, answer: w.Header()}
+	status, body, err := h.serve(r)
 	if err != nil {
 		status, body = render(err)
 	}
+	h.log(r, status, err)
+	write(w, hr, status, body)
+}
+
+func (h *Handler) log(r *request, status int, err error) {
 	level := slog.LevelInfo
 	if status >= 500 {
 		level = slog.LevelError
 	}
-	attrs := []slog.Attr{slog.String("request_id", id), slog.String("method", hr.Method), slog.Int("status", status)}
+	attrs := []slog.Attr{
+		slog.String("request_id", r.id), slog.String("method", r.Method), slog.Int("status", status), slog.String("caller", r.caller.name()),
+	}
+	if r.route != nil {
+		attrs = append(attrs, slog.String("operation", r.route.action))
+	}
 	if status >= 500 {
 		attrs = append(attrs, slog.String("kind", fault.KindOf(err).String()))
 	}
-	h.o.Logger.LogAttrs(hr.Context(), level, "management request", attrs...)
-	write(w, hr, status, body)
+	h.o.Logger.LogAttrs(r.Context(), level, "management request", attrs...)
 }
 
 func write(w http.ResponseWriter, r *http.Request, status int, body any) {
+	if body == nil {
+		w.WriteHeader(status)
+		return
+	}
 	b, err := json.Marshal(body)
 	if err != nil { // nothing that we marshal can fail
 		status, b = http.StatusInternalServerError, nil
@@ -108,142 +186,64 @@ func newID() string {
 	return s[:8] + "-" + s[8:12] + "-" + s[12:16] + "-" + s[16:20] + "-" + s[20:]
 }
 
-// answer serves a request.
-func (h *Handler) answer(hr *http.Request) (int, any, error) {
-	if !h.o.Anyone && !local(hr) {
-		return 0, nil, armError{http.StatusForbidden, "AuthorizationFailed",
-			"This server has no identity service yet: encryption scopes are managed from the machine it runs on, or with --dev."}
-	}
-	r, err := h.read(hr)
-	if err != nil {
+// serve finds the route, lets the caller in and does the work.
+func (h *Handler) serve(r *request) (int, any, error) {
+	if err := h.who(r); err != nil {
 		return 0, nil, err
 	}
-	switch {
-	case r.scope == "" && r.Method == http.MethodGet:
-		return h.list(r)
-	case r.scope == "":
-	case r.Method == http.MethodGet:
-		return h.get(r)
-	case r.Method == http.MethodPut:
-		return h.put(r)
-	case r.Method == http.MethodPatch:
-		return h.patch(r)
+	if err := h.find(r); err != nil {
+		return 0, nil, err
 	}
-	return 0, nil, armError{http.StatusMethodNotAllowed, "MethodNotAllowed",
-		"The resource does not support the method " + r.Method + ". Encryption scopes cannot be deleted: disable them."}
+	if err := r.readVersion(); err != nil {
+		return 0, nil, err
+	}
+	by := audit.Origin{Actor: "management", RequestID: r.id}
+	if !r.caller.operator {
+		by.Actor = "principal " + r.caller.claims.ObjectID
+	}
+	r.Request = r.WithContext(audit.WithBy(r.Context(), by))
+	if err := h.let(r); err != nil {
+		return 0, nil, err
+	}
+	return r.route.serve(h, r)
 }
 
-// local reports whether a request comes from this machine and was meant for it. A name
-// in Host that is not its own is that of a web page which had a browser ask us.
-func local(r *http.Request) bool {
-	peer, _, err := net.SplitHostPort(r.RemoteAddr)
-	if ip := net.ParseIP(peer); err != nil || ip == nil || !ip.IsLoopback() {
-		return false
-	}
-	host := r.Host
-	if h, _, err := net.SplitHostPort(host); err == nil {
-		host = h
-	}
-	host = strings.Trim(host, "[]")
-	ip := net.ParseIP(host)
-	return strings.EqualFold(host, "localhost") || ip != nil && ip.IsLoopback()
-}
+var apiVersion = regexp.MustCompile(`^20\d\d-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])(-[0-9A-Za-z.]+)?$`)
 
-var apiVersion = regexp.MustCompile(`^20\d\d-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])(-preview)?$`)
-
-// oldest is the first version with encryption scopes.
-const oldest = "2019-06-01"
-
-func (h *Handler) read(hr *http.Request) (*request, error) {
-	parts := strings.Split(strings.Trim(hr.URL.Path, "/"), "/")
-	fixed := []string{"subscriptions", "", "resourcegroups", "", "providers", "microsoft.storage", "storageaccounts", "", "encryptionscopes"}
-	if len(parts) < len(fixed) || len(parts) > len(fixed)+1 {
-		return nil, errNoType
-	}
-	for i, want := range fixed {
-		if want != "" && !strings.EqualFold(parts[i], want) || parts[i] == "" {
-			return nil, errNoType
-		}
-	}
-	r := &request{Request: hr, subscription: parts[1], group: parts[3], account: strings.ToLower(parts[7])}
-	if len(parts) > len(fixed) {
-		r.scope = parts[len(fixed)]
-	}
-	for n, v := range hr.URL.Query() {
+// readVersion reads api-version: it has to be there and to be a date, and makes no
+// difference.
+func (r *request) readVersion() error {
+	for n, v := range r.URL.Query() {
 		if strings.EqualFold(n, "api-version") && len(v) == 1 {
 			r.version = v[0]
 		}
 	}
 	switch {
 	case r.version == "":
-		return nil, armError{http.StatusBadRequest, "MissingApiVersionParameter", "The api-version query parameter (?api-version=) is required for all requests."}
-	case !apiVersion.MatchString(r.version) || r.version < oldest:
-		return nil, armError{http.StatusBadRequest, "InvalidApiVersionParameter", "The api-version is invalid: it is a date from " + oldest + " on."}
-	}
-	n, err := name.ParseAccount(r.account)
-	if err == nil {
-		r.info, err = h.o.Accounts.Get(hr.Context(), n)
-	}
-	if err != nil && (fault.Is(err, fault.AccountNotFound) || fault.Is(err, fault.InvalidResourceName)) {
-		return nil, armError{http.StatusNotFound, "ResourceNotFound",
-			"The Resource 'Microsoft.Storage/storageAccounts/" + parts[7] + "' under resource group '" + r.group + "' was not found."}
-	}
-	return r, err
-}
-
-var errNoType = armError{http.StatusNotFound, "InvalidResourceType", "The resource type could not be found: this server has encryptionScopes of Microsoft.Storage/storageAccounts."}
-
-// armError is an error in the form of the Resource Manager.
-type armError struct {
-	status        int
-	code, message string
-}
-
-func (e armError) Error() string { return "armhttp: " + e.code }
-
-// render turns an error into its answer.
-func render(err error) (int, any) {
-	e, ok := errors.AsType[armError](err)
-	if !ok {
-		e = classify(err)
-	}
-	return e.status, map[string]any{"error": map[string]string{"code": e.code, "message": e.message}}
-}
-
-// classify gives kinds of the domain their answers.
-func classify(err error) armError {
-	switch fault.KindOf(err) {
-	case fault.ScopeNotFound:
-		return armError{http.StatusNotFound, "EncryptionScopeNotFound", "The specified encryption scope does not exist."}
-	case fault.KeyGone:
-		return armError{http.StatusConflict, "EncryptionScopeDestroyed", "The keys of the encryption scope were destroyed."}
-	case fault.NotAllowed:
-		return armError{http.StatusConflict, "MaximumEncryptionScopesReached", "The storage account has as many encryption scopes as it may have."}
-	case fault.Full, fault.Busy, fault.Unavailable, fault.Timeout, fault.Canceled, fault.KeyStore:
-		return armError{http.StatusServiceUnavailable, "ServerBusy", "The server cannot make the change now. Please retry."}
-	}
-	return armError{http.StatusInternalServerError, "InternalServerError", "The server encountered an internal error. Please retry the request."}
-}
-
-func badValue(field, why string) error {
-	return armError{http.StatusBadRequest, "InvalidValuesForRequestParameters", "Values for request parameters are invalid: " + field + ". " + why}
-}
-
-// readBody decodes a body of JSON; none is an empty object.
-func readBody(r *request, into any) error {
-	b, err := io.ReadAll(io.LimitReader(r.Body, maxBody+1))
-	switch {
-	case err != nil:
-		return fault.New("armhttp.readBody", "", fault.Canceled, err)
-	case len(b) > maxBody:
-		return armError{http.StatusRequestEntityTooLarge, "RequestEntityTooLarge", "The request body is too large."}
-	case len(b) == 0:
-		return nil
-	}
-	if err := json.Unmarshal(b, into); err != nil {
-		return armError{http.StatusBadRequest, "InvalidRequestContent", "The request content was invalid and could not be deserialized."}
+		return armError{http.StatusBadRequest, "MissingApiVersionParameter", "The api-version query parameter (?api-version=) is required for all requests."}
+	case !apiVersion.MatchString(r.version):
+		return armError{http.StatusBadRequest, "InvalidApiVersionParameter", "The api-version '" + clip(r.version) + "' is invalid: it is a date."}
 	}
 	return nil
+}
+
+// query returns a parameter, whatever its case.
+func (r *request) query(n string) string {
+	for k, v := range r.URL.Query() {
+		if strings.EqualFold(k, n) && len(v) > 0 {
+			return v[0]
+		}
+	}
+	return ""
+}
+
+// clip bounds what is repeated of a request.
+func clip(s string) string {
+	const most = 64
+	if len(s) > most {
+		return s[:most]
+	}
+	return s
 }
 
 // stamp is the form of times: UTC, seven digits after the second.

@@ -11,6 +11,7 @@ import (
 	"github.com/coffer-storage/coffer/internal/fault"
 	"github.com/coffer-storage/coffer/internal/keys"
 	"github.com/coffer-storage/coffer/internal/name"
+	"github.com/coffer-storage/coffer/internal/resource"
 	"github.com/coffer-storage/coffer/internal/scope"
 )
 
@@ -20,10 +21,19 @@ const (
 	sourceVault = "Microsoft.KeyVault"
 
 	maxPage = 5000
+
+	scopesPath = acct + "/encryptionScopes"
 )
 
-// resource is an encryption scope as the interface shows it.
-type resource struct {
+var scopeRoutes = []route{
+	{method: "GET", pattern: scopesPath, action: actions + "encryptionScopes/read", serve: (*Handler).listScopes, account: true},
+	{method: "GET", pattern: scopesPath + "/{n}", action: actions + "encryptionScopes/read", serve: (*Handler).getScope, account: true},
+	{method: "PUT", pattern: scopesPath + "/{n}", action: actions + "encryptionScopes/write", serve: (*Handler).putScope, account: true},
+	{method: "PATCH", pattern: scopesPath + "/{n}", action: actions + "encryptionScopes/write", serve: (*Handler).patchScope, account: true},
+}
+
+// scopeForm is an encryption scope as the interface shows it.
+type scopeForm struct {
 	ID         string         `json:"id"`
 	Type       string         `json:"type"`
 	Name       string         `json:"name"`
@@ -31,164 +41,177 @@ type resource struct {
 }
 
 type propertiesForm struct {
-	Source           string    `json:"source"`
-	KeyVault         *struct{} `json:"keyVaultProperties,omitempty"`
-	CreationTime     string    `json:"creationTime"`
-	LastModifiedTime string    `json:"lastModifiedTime"`
-	State            string    `json:"state"`
-	Infrastructure   bool      `json:"requireInfrastructureEncryption"`
+	Source           string        `json:"source"`
+	KeyVault         *scopeKeyForm `json:"keyVaultProperties,omitempty"`
+	CreationTime     string        `json:"creationTime"`
+	LastModifiedTime string        `json:"lastModifiedTime"`
+	State            string        `json:"state"`
+	Infrastructure   bool          `json:"requireInfrastructureEncryption"`
 }
 
-// wish is what a request may say of a scope. Read-only fields that a client sends back
-// are not looked at.
-type wish struct {
+type scopeKeyForm struct {
+	KeyURI   string `json:"keyUri,omitempty"`
+	Current  string `json:"currentVersionedKeyIdentifier,omitempty"`
+	Rotation string `json:"lastKeyRotationTimestamp,omitempty"`
+}
+
+// scopeBody is what a request may say of a scope. Read-only fields that a client sends
+// back are not looked at.
+type scopeBody struct {
 	Properties struct {
-		Source         string `json:"source"`
-		State          string `json:"state"`
-		Infrastructure *bool  `json:"requireInfrastructureEncryption"`
+		Source         *string `json:"source"`
+		State          string  `json:"state"`
+		Infrastructure *bool   `json:"requireInfrastructureEncryption"`
 		KeyVault       struct {
-			KeyURI string `json:"keyUri"`
+			KeyURI *string `json:"keyUri"`
 		} `json:"keyVaultProperties"`
 	} `json:"properties"`
 }
 
-// check reads the words of a wish; 0 is no state.
-func (w *wish) check() (keys.AdminState, error) {
-	p := &w.Properties
+// wish reads the words of a body.
+func (b *scopeBody) wish() (resource.ScopeWish, error) {
+	p := &b.Properties
+	w := resource.ScopeWish{Double: p.Infrastructure}
+	if p.KeyVault.KeyURI != nil && *p.KeyVault.KeyURI != "" {
+		w.KeyURI = p.KeyVault.KeyURI
+	}
+	var err error
+	if w.Source, err = source(p.Source); err != nil {
+		return w, badValue("source", "It is "+sourceOurs+" or "+sourceVault+".")
+	}
+	var state keys.AdminState
 	switch {
-	case strings.EqualFold(p.Source, sourceVault) || p.KeyVault.KeyURI != "":
-		return 0, armError{http.StatusNotImplemented, "NotImplemented",
-			"Customer-managed keys are not served yet: the source of an encryption scope is " + sourceOurs + "."}
-	case p.Source != "" && !strings.EqualFold(p.Source, sourceOurs):
-		return 0, badValue("source", "It is "+sourceOurs+" or "+sourceVault+".")
 	case p.State == "":
-		return 0, nil
+		return w, nil
 	case strings.EqualFold(p.State, "Enabled"):
-		return keys.Enabled, nil
+		state = keys.Enabled
 	case strings.EqualFold(p.State, "Disabled"):
-		return keys.Disabled, nil
+		state = keys.Disabled
+	default:
+		return w, badValue("state", "It is Enabled or Disabled.")
 	}
-	return 0, badValue("state", "It is Enabled or Disabled.")
+	w.State = &state
+	return w, nil
 }
 
-// keeps refuses a change of what was fixed at the creation.
-func (w *wish) keeps(i scope.Info) error {
-	if v := w.Properties.Infrastructure; v != nil && *v != i.Double {
-		return badValue("requireInfrastructureEncryption", "It is chosen when the encryption scope is created, and cannot change.")
-	}
-	return nil
-}
-
-func (h *Handler) show(r *request, i scope.Info) resource {
+func (h *Handler) showScope(r *request, i scope.Info) scopeForm {
 	state := "Enabled"
 	if i.State != keys.Enabled {
 		state = "Disabled"
 	}
-	return resource{
-		ID: "/subscriptions/" + r.subscription + "/resourceGroups/" + r.group +
-			"/providers/Microsoft.Storage/storageAccounts/" + r.account + "/encryptionScopes/" + string(i.Name),
-		Type: scopeType, Name: string(i.Name),
+	f := scopeForm{
+		ID: h.accountID(r) + "/encryptionScopes/" + string(i.Name), Type: scopeType, Name: string(i.Name),
 		Properties: propertiesForm{
 			Source: sourceOurs, CreationTime: stamp(i.Created), LastModifiedTime: stamp(i.Modified),
 			State: state, Infrastructure: i.Double,
 		},
 	}
+	if k, ok := h.o.Resources.ScopeKey(i); ok {
+		uri := k.Ref
+		if k.Follow {
+			uri.Version = ""
+		}
+		f.Properties.Source = sourceVault
+		f.Properties.KeyVault = &scopeKeyForm{uri.String(), k.Ref.String(), orEmpty(k.LastRotation)}
+	}
+	return f
 }
 
-func (h *Handler) get(r *request) (int, any, error) {
-	i, err := h.o.Scopes.Get(r.Context(), r.info.ID, r.scope)
+// accountID is the id of the account that a path names. One that belongs to no group has
+// the id under which it was asked for.
+func (h *Handler) accountID(r *request) string {
+	if r.account.Resource.Free() {
+		return "/subscriptions/" + r.subscription() + "/resourceGroups/" + r.group() + "/providers/Microsoft.Storage/storageAccounts/" + string(r.account.Name)
+	}
+	return r.account.ResourceID()
+}
+
+func (h *Handler) getScope(r *request) (int, any, error) {
+	i, err := h.o.Scopes.Get(r.Context(), r.account.ID, r.at["n"])
 	if err != nil {
 		return 0, nil, err
 	}
-	return http.StatusOK, h.show(r, i), nil
+	return http.StatusOK, h.showScope(r, i), nil
 }
 
-// put creates a scope. One that is there takes the state that the body names; what the
-// body does not name stays.
-func (h *Handler) put(r *request) (int, any, error) {
-	n, err := name.ParseScope(r.scope)
-	if err != nil {
+// putScope creates a scope. One that is there takes what the body names; what the body
+// does not name stays.
+func (h *Handler) putScope(r *request) (int, any, error) {
+	if _, err := name.ParseScope(r.at["n"]); err != nil {
 		return 0, nil, armError{http.StatusBadRequest, "InvalidEncryptionScopeName",
 			"An encryption scope's name has 3 to 63 lower-case letters, digits and dashes, each dash between two of the others."}
 	}
-	var w wish
-	if err := readBody(r, &w); err != nil {
+	var b scopeBody
+	if err := readBody(r, &b); err != nil {
 		return 0, nil, err
 	}
-	state, err := w.check()
+	w, err := b.wish()
 	if err != nil {
 		return 0, nil, err
 	}
-	double := w.Properties.Infrastructure != nil && *w.Properties.Infrastructure
-	status := http.StatusCreated
-	i, err := h.o.Scopes.Create(r.Context(), r.info.ID, n, scope.Options{Double: double})
-	if fault.Is(err, fault.Exists) {
-		status, err = http.StatusOK, w.keeps(i)
-	}
-	if err == nil && state != 0 && state != i.State {
-		i, err = h.o.Scopes.SetState(r.Context(), r.info.ID, r.scope, state)
-	}
+	i, created, err := h.o.Resources.CreateScope(r.Context(), r.account, r.at["n"], w)
 	if err != nil {
+		if _, aboutKey := resource.Refusal(err); fault.Is(err, fault.NotAllowed) && !aboutKey {
+			return 0, nil, armError{http.StatusConflict, "MaximumEncryptionScopesReached", "The storage account has as many encryption scopes as it may have."}
+		}
 		return 0, nil, err
 	}
-	made := h.show(r, i)
-	made.Properties.KeyVault = &struct{}{} // only this answer has the empty object
-	return status, made, nil
+	made := h.showScope(r, i)
+	if made.Properties.KeyVault == nil {
+		made.Properties.KeyVault = &scopeKeyForm{} // only this answer has the empty object
+	}
+	if created {
+		return http.StatusCreated, made, nil
+	}
+	return http.StatusOK, made, nil
 }
 
-func (h *Handler) patch(r *request) (int, any, error) {
-	var w wish
-	if err := readBody(r, &w); err != nil {
+func (h *Handler) patchScope(r *request) (int, any, error) {
+	var b scopeBody
+	if err := readBody(r, &b); err != nil {
 		return 0, nil, err
 	}
-	state, err := w.check()
+	w, err := b.wish()
 	if err != nil {
 		return 0, nil, err
 	}
-	i, err := h.o.Scopes.Get(r.Context(), r.info.ID, r.scope)
-	if err == nil {
-		err = w.keeps(i)
-	}
-	if err == nil && state != 0 && state != i.State {
-		i, err = h.o.Scopes.SetState(r.Context(), r.info.ID, r.scope, state)
-	}
+	i, err := h.o.Resources.ChangeScope(r.Context(), r.account, r.at["n"], w)
 	if err != nil {
 		return 0, nil, err
 	}
-	return http.StatusOK, h.show(r, i), nil
+	return http.StatusOK, h.showScope(r, i), nil
 }
 
-// page is what a list answers.
-type page struct {
-	Value    []resource `json:"value"`
-	NextLink string     `json:"nextLink,omitempty"`
-}
-
-func (h *Handler) list(r *request) (int, any, error) {
+func (h *Handler) listScopes(r *request) (int, any, error) {
 	o := scope.ListOptions{Most: maxPage}
-	q := r.URL.Query()
-	for n, v := range q {
+	for n, v := range r.URL.Query() {
 		if err := listOption(&o, strings.ToLower(n), v[0]); err != nil {
 			return 0, nil, err
 		}
 	}
-	list, next, err := h.o.Scopes.List(r.Context(), r.info.ID, o)
+	list, next, err := h.o.Scopes.List(r.Context(), r.account.ID, o)
 	if err != nil {
 		return 0, nil, err
 	}
-	p := page{Value: []resource{}}
+	out := []scopeForm{}
 	for _, i := range list {
-		p.Value = append(p.Value, h.show(r, i))
+		out = append(out, h.showScope(r, i))
 	}
-	if next != "" {
-		q.Set("$skiptoken", base64.RawURLEncoding.EncodeToString([]byte(next)))
-		u := url.URL{Scheme: "http", Host: r.Host, Path: r.URL.Path, RawQuery: q.Encode()}
-		if r.TLS != nil {
-			u.Scheme = "https"
-		}
-		p.NextLink = u.String()
+	return http.StatusOK, collection{Value: out, NextLink: r.next(next)}, nil
+}
+
+// next is the address of the next page; "" at the end.
+func (r *request) next(from string) string {
+	if from == "" {
+		return ""
 	}
-	return http.StatusOK, p, nil
+	q := r.URL.Query()
+	q.Set("$skiptoken", base64.RawURLEncoding.EncodeToString([]byte(from)))
+	u := url.URL{Scheme: "http", Host: r.Host, Path: r.URL.Path, RawQuery: q.Encode()}
+	if r.TLS != nil {
+		u.Scheme = "https"
+	}
+	return u.String()
 }
 
 func listOption(o *scope.ListOptions, n, v string) error {
