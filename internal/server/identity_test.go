@@ -24,11 +24,13 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/azidentity"
 	"github.com/Azure/azure-sdk-for-go/sdk/storage/azblob"
 	"github.com/Azure/azure-sdk-for-go/sdk/storage/azblob/blob"
+	"github.com/Azure/azure-sdk-for-go/sdk/storage/azblob/blockblob"
 	"github.com/Azure/azure-sdk-for-go/sdk/storage/azblob/sas"
 	"github.com/Azure/azure-sdk-for-go/sdk/storage/azblob/service"
 	"github.com/coreos/go-oidc/v3/oidc"
 
 	"github.com/coffer-storage/coffer/internal/identity"
+	"github.com/coffer-storage/coffer/internal/scope"
 )
 
 // trusting is a client that trusts the CA of r.
@@ -268,10 +270,7 @@ func TestUserDelegation(t *testing.T) {
 	}
 	_, err = sign("rd").Delete(ctx, nil)
 	wantCode(t, "delete, which the SAS says and the signer may not", err, 403, "AuthorizationPermissionMismatch")
-	list, err := r.store.Identity.Assignments(ctx, identity.Filter{PrincipalID: p.ObjectID})
-	if err != nil || len(list) != 1 {
-		t.Fatal(list, err)
-	}
+	r.writeUnderScope(endpoint, udc, p.ObjectID)
 	_, account, err := r.resource(ctx, "devstoreaccount1")
 	if err != nil {
 		t.Fatal(err)
@@ -281,6 +280,34 @@ func TestUserDelegation(t *testing.T) {
 	}
 	_, err = sign("r").DownloadStream(ctx, nil)
 	wantCode(t, "read after the delegation keys were revoked", err, 403, "AuthenticationFailed")
+}
+
+// writeUnderScope: a user delegation SAS names the encryption scope of what it writes.
+func (r *running) writeUnderScope(endpoint string, udc *service.UserDelegationCredential, principal string) {
+	t, ctx := r.t, r.t.Context()
+	r.assign("Storage Blob Data Contributor", r.accountScope(), principal)
+	info, err := r.accountOf(ctx, r.st.Account)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := r.store.Scopes.Create(ctx, info.ID, "tenant-a", scope.Options{}); err != nil {
+		t.Fatal(err)
+	}
+	q, err := sas.BlobSignatureValues{Protocol: sas.ProtocolHTTPS, ExpiryTime: time.Now().UTC().Add(30 * time.Minute), Permissions: "rcw", ContainerName: "box", EncryptionScope: "tenant-a"}.SignWithUserDelegation(udc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := blockblob.NewClientWithNoCredential(endpoint+"/box/scoped?"+q.Encode(), &blockblob.ClientOptions{ClientOptions: r.authority()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := c.UploadBuffer(ctx, []byte("hello"), nil)
+	if err != nil {
+		t.Fatalf("write under a scope: %v", err)
+	}
+	if got.EncryptionScope == nil || *got.EncryptionScope != "tenant-a" {
+		t.Errorf("written under the scope %v, want tenant-a", got.EncryptionScope)
+	}
 }
 
 // TestManagedIdentity: a program on this machine, without any credential.
