@@ -61,6 +61,8 @@ type keysRotateCmd struct {
 	What string `arg:"" help:"account NAME (its KEK), scope ACCOUNT/NAME, system NAME (its system key), vfs, infra, root or infra-root."`
 	Name string `arg:"" optional:"" help:"The account."`
 	Wait bool   `help:"Wait until every data key is wrapped under the new version."`
+
+	NewUnsealKey bool `help:"With a root: replace its unseal key too, so that no key store of before opens with the key file. Copy the file anew."`
 }
 
 func (c *keysRotateCmd) Run(a *app) error {
@@ -69,7 +71,7 @@ func (c *keysRotateCmd) Run(a *app) error {
 			c.What, strings.TrimSpace(c.Name))
 	}
 	var got server.RotateReport
-	if err := c.call(a, "keys.rotate", server.RotateArgs{What: c.What, Account: c.Name, Wait: c.Wait}, &got); err != nil {
+	if err := c.call(a, "keys.rotate", server.RotateArgs{What: c.What, Account: c.Name, Wait: c.Wait, NewUnsealKey: c.NewUnsealKey}, &got); err != nil {
 		return err
 	}
 	if a.json {
@@ -78,6 +80,9 @@ func (c *keysRotateCmd) Run(a *app) error {
 	}
 	if strings.HasSuffix(c.What, "root") {
 		fmt.Fprintf(a.stdout, "%s: replaced, and wrapped anew for every slot; key store generation %d\n", got.What, got.Generation)
+		if c.NewUnsealKey {
+			fmt.Fprintln(a.stdout, "its unseal key is a new one: copies of the key file that were made before do not open this store any more")
+		}
 		fmt.Fprintln(a.stdout, "the recovery kit still opens the new root; prove it again with: coffer recovery prove")
 		return nil
 	}

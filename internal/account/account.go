@@ -236,8 +236,8 @@ func (s *Service) List(ctx context.Context) ([]Info, error) {
 }
 
 // Delete removes an account. Unless forced it must have no containers (NotAllowed).
-// What it holds is released by blob.Collect; its keys stay in the key store until
-// they are destroyed by command.
+// What it holds is released by blob.Collect, which needs its keys; they stay in the key
+// store until they are destroyed by command, by the account's id.
 func (s *Service) Delete(ctx context.Context, n name.Account, force bool) error {
 	const op = "account.Delete"
 	err := s.store.Update(meta.WithReclaim(ctx), func(tx *object.Tx) error {

@@ -58,8 +58,12 @@ func chainReport(c keys.ChainInfo, names map[keys.ID]string) KeyChain {
 	if c.Protector.Kind == keys.ProtectScope {
 		out.For = names[c.Protector.ID]
 	}
-	if out.For == "" {
-		out.For = "(deleted account)"
+	switch {
+	case out.For != "":
+	case c.Protector.Kind == keys.ProtectScope && names[c.Owner] != "":
+		out.For = "(scope without a name) " + names[c.Owner] + "/" + c.Protector.ID.String()
+	default:
+		out.For = "(deleted account) " + c.Owner.String()
 	}
 	if c.Cryptoperiod > 0 {
 		out.Cryptoperiod = c.Cryptoperiod.String()
@@ -117,8 +121,15 @@ func (s *Server) opKeysRotate(ctx context.Context, a RotateArgs, progress func(P
 			"rotate account NAME, scope ACCOUNT/NAME, system NAME, vfs, infra, root or infra-root")
 	}
 	r := RotateReport{What: a.What}
+	if a.NewUnsealKey && how.root == 0 {
+		return RotateReport{}, fault.New(op, a.What, fault.InvalidInput, errors.New("only a root has an unseal key"))
+	}
 	if how.root != 0 {
-		if err := s.store.Ring.RotateRoot(ctx, how.root); err != nil {
+		var opts []keys.RootOption
+		if a.NewUnsealKey {
+			opts = append(opts, keys.NewSecret())
+		}
+		if err := s.store.Ring.RotateRoot(ctx, how.root, opts...); err != nil {
 			return r, err
 		}
 		r.Generation, _ = s.store.Ring.Generation()
@@ -183,11 +194,14 @@ func (s *Server) rotated(ctx context.Context, a RotateArgs, kind keys.Kind, of b
 }
 
 // protectorOf finds the protector that a person names: account NAME or scope
-// ACCOUNT/NAME; full is that name.
+// ACCOUNT/NAME, or the id where nothing has a name any more; full is that name.
 func (s *Server) protectorOf(ctx context.Context, kind, n string) (p keys.Protector, full string, err error) {
 	const op = "server.protectorOf"
 	switch kind {
 	case "account":
+		if p, ok := s.unnamed(ctx, keys.AccountProtector, n); ok {
+			return p, n, nil
+		}
 		info, err := s.accountOf(ctx, n)
 		return keys.AccountProtector(info.ID), n, err
 	case "scope":
@@ -200,6 +214,11 @@ func (s *Server) protectorOf(ctx context.Context, kind, n string) (p keys.Protec
 			return p, n, err
 		}
 		found, err := s.store.Scopes.Find(ctx, info.ID, sc)
+		if fault.Is(err, fault.ScopeNotFound) {
+			if p, ok := s.unnamed(ctx, keys.ScopeProtector, sc); ok {
+				return p, n, nil
+			}
+		}
 		return found.Protector(), n, scopeHint(err, acct)
 	}
 	return p, n, withHint(fault.New(op, kind, fault.InvalidInput, nil), "it is account NAME or scope ACCOUNT/NAME")

@@ -29,6 +29,9 @@ func (s *Server) uses(ctx context.Context, p keys.Protector, what string, limit 
 	}
 	r := UsesReport{What: what, State: info.Admin.String(), Double: s.double(info.Owner, p), Names: []string{}, Counts: []KeyUse{}}
 	acct, err := s.accountByID(ctx, info.Owner)
+	if fault.Is(err, fault.AccountNotFound) {
+		return s.usesOfDeleted(ctx, info, what)
+	}
 	if err != nil {
 		return r, err
 	}
@@ -159,7 +162,8 @@ func (s *Server) shredScope(ctx context.Context, p keys.Protector) error {
 
 func (s *Server) shredAccount(ctx context.Context, owner keys.ID) error {
 	acct, err := s.accountByID(ctx, owner)
-	if err != nil {
+	deleted := fault.Is(err, fault.AccountNotFound)
+	if err != nil && !deleted {
 		return err
 	}
 	if err := s.store.Ring.Shred(ctx, owner, operator); err != nil {
@@ -170,7 +174,7 @@ func (s *Server) shredAccount(ctx context.Context, owner keys.ID) error {
 			s.store.Objects.DropKeys(p.Protector)
 		}
 	}
-	if err := s.store.Objects.Mirror(ctx); err != nil {
+	if err := s.store.Objects.Mirror(ctx); err != nil || deleted {
 		return err
 	}
 	return s.store.Blobs.ForgetAccount(ctx, acct)
@@ -181,7 +185,7 @@ func (s *Server) remains(what string) []string {
 	days := int(s.store.Ring.Retention().Hours() / 24)
 	out := []string{
 		fmt.Sprintf("backups and copies of the key store made until now still hold the keys; with a declared retention of %d days they open until those are gone", days),
-		"old blocks of the disk may still hold the key store as it was, which opens with the key files of today: wipe the disk before it leaves your hands",
+		"old blocks of the disk may still hold the key store as it was, which opens with the key file of today: replace that with coffer keys rotate root --new-unseal-key, or wipe the disk before it leaves your hands",
 	}
 	if what == "scope" {
 		out = append(out, "names, sizes, times and checksums of the blobs stay readable until the blobs are deleted")

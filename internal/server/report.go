@@ -213,6 +213,9 @@ type RotateArgs struct {
 	What    string `json:"what"`
 	Account string `json:"account,omitempty"`
 	Wait    bool   `json:"wait,omitempty"` // until the re-wrap sweep is through
+	// NewUnsealKey also replaces the unseal key of a root: key stores of before do not
+	// open with the key file of afterwards.
+	NewUnsealKey bool `json:"new_unseal_key,omitempty"`
 }
 
 // RotateReport says what a rotation did.
