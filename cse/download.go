@@ -42,7 +42,8 @@ type DownloadOptions struct {
 	// Progress is told how many bytes of plaintext have arrived in all. Calls do not
 	// overlap.
 	Progress func(bytes int64)
-	// Context must be what the writer gave, if it gave one and this is not nil.
+	// Context, if not nil, must be what the writer gave as UploadOptions.Context: a blob
+	// with another, or with none, does not open. nil opens all.
 	Context []byte
 
 	AccessConditions *blob.AccessConditions

@@ -1,6 +1,7 @@
 package cse_test
 
 import (
+	"archive/zip"
 	"context"
 	"crypto/rand"
 	"crypto/rsa"
@@ -49,6 +50,37 @@ func ExampleNewClient() {
 	}
 	defer r.Body.Close()
 	io.Copy(os.Stdout, r.Body)
+}
+
+// What needs an io.ReaderAt works on an encrypted blob: here, one file out of an archive.
+func ExampleBlobClient_OpenReader() {
+	plain, err := azblob.NewClientFromConnectionString(os.Getenv("AZURE_STORAGE_CONNECTION_STRING"), nil)
+	if err != nil {
+		log.Print(err)
+		return
+	}
+	key, err := cse.NewAESKey("orders-2026", secret())
+	if err != nil {
+		log.Fatal(err)
+	}
+	client, err := cse.NewClient(plain, &cse.Options{Key: key})
+	if err != nil {
+		log.Fatal(err)
+	}
+	r, err := client.NewBlobClient("orders", "2026.zip").OpenReader(context.Background(), nil)
+	if err != nil {
+		log.Fatal(err)
+	}
+	archive, err := zip.NewReader(r, r.Size())
+	if err != nil {
+		log.Fatal(err)
+	}
+	file, err := archive.Open("11/25.csv")
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer file.Close()
+	io.Copy(os.Stdout, file)
 }
 
 // Messages are encrypted text in a queue message; QueueClient does both at once.

@@ -33,7 +33,7 @@ const (
 
 // MigrateOptions are the options of Migrate.
 type MigrateOptions struct {
-	Target      Target
+	Target      Target // is demanded
 	Plaintext   bool   // ToV2 encrypts blobs that are not encrypted as well
 	Prefix      string // of the names; all blobs if empty
 	Concurrency int    // blobs at once; 8 if zero, each holds two blocks
@@ -70,7 +70,7 @@ type MigrateReport struct {
 	Skipped  int   // plaintext that was not to be encrypted
 	Failed   int
 	// Held are the snapshots and versions that still hold what was to be migrated, by
-	// version, "plaintext" for none: until they are deleted, so is not the old form.
+	// version, "plaintext" for none. The old form is not gone before they are deleted.
 	Held map[string]int
 	// HeldNames names the first of them.
 	HeldNames []HeldBlob

@@ -19,8 +19,8 @@ import (
 
 // UploadOptions are the options of all uploads.
 type UploadOptions struct {
-	HTTPHeaders      *blob.HTTPHeaders // BlobContentMD5 must be empty: the blob is ciphertext
-	Metadata         map[string]*string
+	HTTPHeaders      *blob.HTTPHeaders  // BlobContentMD5 must be empty: the blob is ciphertext
+	Metadata         map[string]*string // is not encrypted
 	Tags             map[string]string
 	AccessTier       *blob.AccessTier
 	AccessConditions *blob.AccessConditions

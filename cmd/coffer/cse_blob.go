@@ -19,8 +19,8 @@ func dirOf(name string) string { return filepath.Dir(name) }
 
 // cseTransfer are the flags of uploads and downloads.
 type cseTransfer struct {
-	BlockSize   int64 `help:"About how much one request carries, bytes; 4 MiB if not given." placeholder:"BYTES"`
-	Concurrency int   `help:"Requests at once; each holds one block." default:"5"`
+	BlockSize   int64 `help:"About how much one request carries, bytes; 4 MiB if not given, 8 MiB to upload 256 MiB or more." placeholder:"BYTES"`
+	Concurrency int   `help:"Requests at once, each holds one block; 5 if not given, 4 with blocks of 8 MiB." placeholder:"N"`
 }
 
 type cseUploadCmd struct {
