@@ -184,7 +184,7 @@ func unpack(kind Kind, plain []byte) (*unpacked, error) {
 }
 
 func (u *unpacked) add(id keys.ID, head, private []byte) error {
-	fields, err := envelope.DecodeFields(head)
+	fields, err := envelope.DecodeFields(bytes.Clone(head)) // the plaintext is wiped
 	if err != nil {
 		return errBackup
 	}

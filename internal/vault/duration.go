@@ -28,13 +28,13 @@ func parseDuration(s string) (duration, error) {
 	if !ok || in == "" || len(s) > 32 {
 		return d, errDuration
 	}
-	at, seen := 0, false
+	at, seen, timed := 0, false, false
 	for in != "" {
 		if in[0] == 'T' {
-			if at >= timeFrom || len(in) == 1 {
+			if timed || len(in) == 1 {
 				return d, errDuration
 			}
-			at, in = timeFrom, in[1:]
+			at, timed, in = timeFrom, true, in[1:]
 		}
 		n, digits := 0, 0
 		for digits < len(in) && in[digits] >= '0' && in[digits] <= '9' && digits < 6 {
@@ -44,9 +44,9 @@ func parseDuration(s string) (duration, error) {
 		if digits == 0 || digits == len(in) {
 			return d, errDuration
 		}
-		end := len(designators)
-		if at < timeFrom {
-			end = timeFrom
+		end := timeFrom
+		if timed {
+			end = len(designators)
 		}
 		i := strings.IndexByte(designators[at:end], in[digits])
 		if i < 0 {

@@ -236,10 +236,10 @@ func (s *Service) Verify(ctx context.Context, c Caller, r Ref, o Operation) (Res
 // Random returns n random bytes of an HSM, at most 128.
 func (s *Service) Random(ctx context.Context, c Caller, r Ref, n int) (out []byte, err error) {
 	r.Key, r.Version = "", ""
-	err = s.do(ctx, c, r, needRandom, func(v Vault) (keys.ID, error) {
-		if v.Kind != HSM {
-			return keys.ID{}, fault.New("vault.Random", r.what(), fault.UnsupportedOperation, errors.New("random bytes come from Managed HSMs"))
-		}
+	if r.Kind != HSM {
+		return nil, fault.New("vault.Random", r.what(), fault.UnsupportedOperation, errors.New("random bytes come from Managed HSMs"))
+	}
+	err = s.do(ctx, c, r, needRandom, func(Vault) (keys.ID, error) {
 		if n < 1 || n > maxRandom {
 			return keys.ID{}, bad("vault.Random", r.what(), "count is 1 to 128")
 		}

@@ -88,6 +88,29 @@ func TestVaultLife(t *testing.T) {
 	is(t, "GetKey in the new vault", err, fault.VaultKeyNotFound)
 }
 
+// TestPurgeCutOff: a purge that a crash cuts off after the keys are destroyed cannot be
+// undone, and is finished by the next tick.
+func TestPurgeCutOff(t *testing.T) {
+	w := newWorld(t)
+	w.key(t, ref("k"), vault.NewKey{Type: "EC"})
+	w.DeleteVault(ctx, vault.Standard, "box")
+	w.onPurge = func() error { return errors.New("the power is gone") }
+	if err := w.PurgeVault(ctx, vault.Standard, "box"); err == nil {
+		t.Fatal("the purge went on")
+	}
+	w.env.Reopen()
+	w.restart()
+	_, err := w.RecoverVault(ctx, vault.Standard, "box")
+	is(t, "RecoverVault of destroyed keys", err, fault.VaultNotFound)
+	w.onPurge = nil
+	is(t, "Tick", w.Tick(ctx), success)
+	_, err = w.DeletedVault(ctx, vault.Standard, "box")
+	is(t, "the vault is gone", err, fault.VaultNotFound)
+	if n := rows(t, w); n != 1 {
+		t.Errorf("%d rows are left", n)
+	}
+}
+
 func rows(t *testing.T, w *world) int {
 	t.Helper()
 	n := 0

@@ -20,6 +20,8 @@ type world struct {
 	env   *objecttest.Env
 	trail *trail
 	roles roles
+
+	onPurge func() error // may be nil
 }
 
 var (
@@ -45,7 +47,13 @@ func newWorld(t testing.TB) *world {
 
 // restart makes the service anew over what is stored.
 func (w *world) restart() {
-	w.Service = vault.New(w.env.Store, w.env.Ring, vault.Options{Now: w.env.Clock.Now, Audit: w.trail, Authorizer: w.roles})
+	w.Service = vault.New(w.env.Store, w.env.Ring, vault.Options{Now: w.env.Clock.Now, Audit: w.trail, Authorizer: w.roles,
+		OnPurge: func(context.Context, vault.Vault) error {
+			if w.onPurge == nil {
+				return nil
+			}
+			return w.onPurge()
+		}})
 }
 
 func (w *world) create(t testing.TB, s vault.Spec) vault.Vault {
