@@ -14,6 +14,9 @@ type accountCmd struct {
 	List       accountListCmd       `cmd:"" help:"List accounts."`
 	Keys       accountKeysCmd       `cmd:"" help:"Show the keys of an account."`
 	Regenerate accountRegenerateCmd `cmd:"" help:"Replace a key of an account; what it signed is refused from then on."`
+	Show       accountShowCmd       `cmd:"" help:"Show an account: its key, identity and policies."`
+	Update     accountUpdateCmd     `cmd:"" help:"Put an account under a key of a vault, or back; give it an identity; set policies."`
+	RevokeNow  accountRevokeCmd     `cmd:"" help:"Forget at once what vaults unwrapped for an account: the next use asks the vault."`
 	Set        accountSetCmd        `cmd:"" help:"Change settings of an account."`
 	Delete     accountDeleteCmd     `cmd:"" help:"Delete an account that has no containers."`
 }
@@ -23,11 +26,20 @@ type accountCreateCmd struct {
 	Name string `arg:"" help:"3 to 24 lower case letters and digits."`
 	Keys string `help:"File with one or two keys, base64, one a line, instead of random ones; - is stdin." placeholder:"FILE"`
 
+	VaultKey string `help:"Key of a vault that the account is under from the start: VAULT/KEY, or its address." placeholder:"KEY"`
+	Identity string `help:"User-assigned identity that asks the vault; with --vault-key." placeholder:"NAME"`
+	Kind     string `help:"StorageV2, BlockBlobStorage, BlobStorage or Storage." placeholder:"KIND"`
+	SKU      string `help:"Name of the redundancy that clients are shown; there is one copy." name:"sku" placeholder:"NAME"`
+	Location string `help:"Region that clients are shown." placeholder:"NAME"`
+
 	InfrastructureEncryption bool `help:"Encrypt everything in it a second time, under a key from the infrastructure root; for the life of the account."`
 }
 
 func (c *accountCreateCmd) Run(a *app) error {
-	args := server.AccountArgs{Name: c.Name, Double: c.InfrastructureEncryption}
+	args := server.AccountArgs{
+		Name: c.Name, Double: c.InfrastructureEncryption, VaultKey: c.VaultKey, Identity: c.Identity,
+		Kind: c.Kind, SKU: c.SKU, Location: c.Location,
+	}
 	if c.Keys != "" {
 		var err error
 		if args.Keys, err = readLines(a, c.Keys); err != nil {
@@ -72,10 +84,13 @@ type accountSetCmd struct {
 	storeFlags
 	Name      string `arg:"" help:"The account."`
 	ForbidCpk *bool  `negatable:"" help:"Refuse writes under customer-provided keys; --no-forbid-cpk allows them."`
+
+	RequireCmk    *bool `negatable:"" help:"Refuse to be without a customer-managed key, the account and its scopes."`
+	RequireDouble *bool `negatable:"" help:"Refuse to be without infrastructure encryption."`
 }
 
 func (c *accountSetCmd) Run(a *app) error {
-	return c.one(a, "account.set", server.AccountArgs{Name: c.Name, ForbidCPK: c.ForbidCpk})
+	return c.one(a, "account.set", server.AccountArgs{Name: c.Name, ForbidCPK: c.ForbidCpk, RequireCMK: c.RequireCmk, RequireDouble: c.RequireDouble})
 }
 
 type accountRegenerateCmd struct {
@@ -105,9 +120,20 @@ func (f *storeFlags) one(a *app, name string, args server.AccountArgs) error {
 	for i, k := range got.Keys {
 		rows = append(rows, []string{fmt.Sprintf("key %d", i+1), k})
 	}
+	rows = append(rows, customerRows(got.CustomerKey)...)
+	if got.Identity != "" {
+		rows = append(rows, []string{"identity", got.Identity})
+	}
 	if got.ForbidCPK {
 		rows = append(rows, []string{"customer-provided keys", "forbidden"})
 	}
+	if got.RequireCMK {
+		rows = append(rows, []string{"customer-managed key", "required"})
+	}
+	if got.RequireDouble {
+		rows = append(rows, []string{"infrastructure encryption", "required"})
+	}
+	rows = append(rows, []string{"kind", got.Kind + ", " + got.SKU + ": " + got.Redundancy})
 	if got.Endpoint != "" {
 		rows = append(rows, []string{"blob endpoint", got.Endpoint})
 	}

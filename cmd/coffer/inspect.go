@@ -42,12 +42,35 @@ func (c *inspectCmd) Run(a *app) error {
 		[]string{"  properties", got.Properties},
 		[]string{"  names", got.Names},
 	)
+	printCustomer(a, got.Customer)
 	printTree(a, got.Tree)
 	for _, l := range got.Second {
 		fmt.Fprintln(a.stdout, "  second layer:", l)
 	}
 	printTree(a, got.InfraPlaces)
 	return nil
+}
+
+// printCustomer prints what is known of a customer-managed key.
+func printCustomer(a *app, c *server.CustomerKeyReport) {
+	if c == nil {
+		return
+	}
+	follow := "this version"
+	if c.Follow {
+		follow = "takes new versions"
+	}
+	state := c.State
+	if c.Reason != "" {
+		state += " (" + c.Reason + ": " + c.Cause + ")"
+	}
+	a.table(
+		[]string{"  customer's key", c.Address + ", " + follow},
+		[]string{"  its state", state},
+		[]string{"  last opened", when(c.LastSuccess) + ", usable until " + when(c.Deadline)},
+		[]string{"  taken on", when(c.Rotated) + ", expires " + when(c.Expires)},
+		[]string{"  timers", "cache " + c.Cache + ", version check " + c.VersionCheck + ", without the vault " + c.Stale},
+	)
 }
 
 // printTree prints one level a line, each further in.

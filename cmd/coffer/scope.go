@@ -10,6 +10,7 @@ type scopeCmd struct {
 	Create  scopeCreateCmd  `cmd:"" help:"Create an encryption scope: a key of its own inside an account."`
 	List    scopeListCmd    `cmd:"" help:"List the scopes of an account."`
 	Show    scopeShowCmd    `cmd:"" help:"Show one scope."`
+	Update  scopeUpdateCmd  `cmd:"" help:"Put a scope under a key of a vault, or back under the service's key."`
 	Disable scopeDisableCmd `cmd:"" help:"Stop every read and write under a scope; running downloads are cut off. Nothing is lost."`
 	Enable  scopeEnableCmd  `cmd:"" help:"Bring a disabled scope back."`
 }
@@ -31,14 +32,15 @@ func (c *oneScope) run(a *app, op string, args server.ScopeArgs) error {
 		a.printJSON(got)
 		return nil
 	}
-	a.table(
-		[]string{"scope", got.Account + "/" + got.Name},
-		[]string{"state", got.State},
-		[]string{"key", fmt.Sprintf("%s version %d (%s), managed by the %s", got.Key.Chain, got.Key.Version, got.Key.Ref, got.Source)},
-		[]string{"encryption", layers(got.Double)},
-		[]string{"created", when(&got.Created)},
-		[]string{"changed", when(&got.Modified)},
-	)
+	rows := [][]string{
+		{"scope", got.Account + "/" + got.Name},
+		{"state", got.State},
+		{"key", fmt.Sprintf("%s version %d (%s), managed by the %s", got.Key.Chain, got.Key.Version, got.Key.Ref, got.Source)},
+		{"encryption", layers(got.Double)},
+		{"created", when(&got.Created)},
+		{"changed", when(&got.Modified)},
+	}
+	a.table(append(rows, customerRows(got.CustomerKey)...)...)
 	return nil
 }
 
@@ -53,10 +55,24 @@ type scopeCreateCmd struct {
 	oneScope
 
 	InfrastructureEncryption bool `help:"Encrypt everything under it a second time, under a key from the infrastructure root; for the life of the scope."`
+
+	VaultKey string `help:"Key of a vault that the scope is under: VAULT/KEY, or its address. The account's identity asks for it." placeholder:"KEY"`
+	Grant    bool   `help:"Let the account's identity use the key, in a vault of ours."`
 }
 
 func (c *scopeCreateCmd) Run(a *app) error {
-	return c.run(a, "scope.create", server.ScopeArgs{Double: c.InfrastructureEncryption})
+	return c.run(a, "scope.create", server.ScopeArgs{Double: c.InfrastructureEncryption, VaultKey: c.VaultKey, Grant: c.Grant})
+}
+
+type scopeUpdateCmd struct {
+	oneScope
+	VaultKey   string `help:"Key of a vault: VAULT/KEY, or its address. Content is not rewritten." placeholder:"KEY"`
+	Grant      bool   `help:"Let the account's identity use the key, in a vault of ours."`
+	ServiceKey bool   `help:"Back to the service's own key."`
+}
+
+func (c *scopeUpdateCmd) Run(a *app) error {
+	return c.run(a, "scope.update", server.ScopeArgs{VaultKey: c.VaultKey, Grant: c.Grant, ServiceKey: c.ServiceKey})
 }
 
 type scopeShowCmd struct{ oneScope }

@@ -5,10 +5,12 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/coffer-storage/coffer/internal/account"
 	"github.com/coffer-storage/coffer/internal/fault"
 	"github.com/coffer-storage/coffer/internal/name"
+	"github.com/coffer-storage/coffer/internal/resource"
 )
 
 func (s *Server) opStatus(context.Context, Nothing, func(Progress)) (Status, error) {
@@ -33,13 +35,23 @@ func (s *Server) opAccountCreate(ctx context.Context, a AccountArgs, _ func(Prog
 				errors.New("this key is published: everybody has it")), "leave the keys out, and random ones are made")
 		}
 	}
-	create := s.store.Accounts.Create
-	if a.Double {
-		create = s.store.Accounts.CreateDouble
-	}
-	info, err := create(ctx, n, given)
+	w, err := s.accountWish(ctx, a)
 	if err != nil {
 		return Account{}, err
+	}
+	w.Keys = given
+	if a.Double {
+		if w.Encryption == nil {
+			w.Encryption = &resource.EncryptionWish{}
+		}
+		w.Encryption.Double = &a.Double
+	}
+	if _, err := s.store.Accounts.Get(ctx, n); err == nil {
+		return Account{}, fault.New("server.accountCreate", a.Name, fault.Exists, nil)
+	}
+	info, _, err := s.store.Resources.Create(ctx, account.DefaultSubscription, account.DefaultGroup, string(n), w)
+	if err != nil {
+		return Account{}, customerHint(err)
 	}
 	return s.withKeys(ctx, info)
 }
@@ -84,19 +96,19 @@ func (s *Server) opAccountDelete(ctx context.Context, a AccountArgs, _ func(Prog
 	if err != nil {
 		return Nothing{}, err
 	}
-	err = s.store.Accounts.Delete(ctx, n, a.Force)
+	info, err := s.store.Accounts.Get(ctx, n)
+	if err != nil {
+		return Nothing{}, err
+	}
+	err = s.store.Resources.Delete(ctx, info, a.Force)
 	if fault.Is(err, fault.NotAllowed) {
 		err = withHint(err, "delete its containers first, or delete all with --force")
 	}
 	return Nothing{}, err
 }
 
-func (s *Server) opAccountSet(ctx context.Context, a AccountArgs, _ func(Progress)) (Account, error) {
-	n, err := parseAccount(a.Name)
-	if err != nil {
-		return Account{}, err
-	}
-	info, err := s.store.Accounts.Set(ctx, n, account.Change{ForbidCustomerKeys: a.ForbidCPK})
+func (s *Server) opAccountShow(ctx context.Context, a AccountArgs, _ func(Progress)) (Account, error) {
+	info, err := s.accountOf(ctx, a.Name)
 	if err != nil {
 		return Account{}, err
 	}
@@ -123,6 +135,14 @@ func (s *Server) account(i account.Info) Account {
 		Name: string(i.Name), ID: i.ID.String(), Created: i.Created, Default: i.Default, Double: i.Double,
 		ForbidCPK: i.ForbidCustomerKeys,
 		Protector: "account key (service-managed)",
+		Resource:  i.ResourceID(), Kind: i.Stated().Kind, SKU: i.Stated().SKU, Redundancy: resource.OneCopy,
+		Identity: i.Resource.Identity, RequireCMK: i.Resource.RequireCustomerKey, RequireDouble: i.Resource.RequireDouble,
+	}
+	if i.Resource.SystemIdentity {
+		a.Identity = strings.TrimSuffix(systemIdentity+", "+a.Identity, ", ")
+	}
+	if k := s.customerReport(i.Protector); k != nil {
+		a.CustomerKey, a.Protector = k, "account key under "+k.Address
 	}
 	if u := s.url(s.blob.l); u != "" {
 		a.Endpoint = fmt.Sprintf("%s/%s", u, i.Name)

@@ -111,6 +111,9 @@ func (s *Server) describeProtector(r *Inspection, k object.KeyUse) {
 	if info, ok := s.store.Ring.Protector(k.Protector); ok {
 		r.State = info.Admin.String()
 	}
+	if r.Customer = s.customerReport(k.Protector); r.Customer != nil {
+		r.describeCustomer()
+	}
 	switch k.Protector.Kind {
 	case keys.ProtectScope:
 		r.Protector = "encryption scope " + r.Account + "/" + r.Scope + " (managed by the " + k.Managed + ")"

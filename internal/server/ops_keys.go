@@ -30,6 +30,7 @@ func (s *Server) opKeysList(ctx context.Context, _ Nothing, _ func(Progress)) (K
 		r.Protectors = append(r.Protectors, KeyProtector{
 			Name: names[p.Protector.ID], Kind: p.Protector.Kind.String(), ID: p.Protector.ID.String(), State: p.Admin.String(),
 			Managed: p.Managed, Chain: p.Chain.String(), Active: p.Active.Number, Double: p.Double,
+			Customer: s.customerReport(p.Protector),
 		})
 	}
 	r.Slots = slotReports(ring.Slots())
@@ -261,6 +262,7 @@ func (s *Server) opKeysDrill(ctx context.Context, _ Nothing, progress func(Progr
 	}
 	did, err := keys.Drill(ctx, s.store.Ring.Snapshot(), keys.Options{
 		Service: s.keys.service, Infra: s.keys.infra, Now: s.now, Dev: s.store.Ring.Dev(),
+		Vault: s.store.Ring.Vault(), Customer: s.cfg.customerOptions(),
 	}, check)
 	if err != nil {
 		return r, err

@@ -7,6 +7,7 @@ import (
 	"github.com/coffer-storage/coffer/internal/fault"
 	"github.com/coffer-storage/coffer/internal/keys"
 	"github.com/coffer-storage/coffer/internal/name"
+	"github.com/coffer-storage/coffer/internal/resource"
 	"github.com/coffer-storage/coffer/internal/scope"
 )
 
@@ -28,8 +29,49 @@ func (s *Server) opScopeCreate(ctx context.Context, a ScopeArgs, _ func(Progress
 	if err != nil {
 		return Scope{}, withHint(err, "a scope's name has 3 to 63 lower case letters, digits and dashes, each dash between two of the others")
 	}
-	i, err := s.store.Scopes.Create(ctx, info.ID, n, scope.Options{Double: a.Double})
-	return s.scope(info, i), scopeHint(err, a.Account)
+	if _, err := s.store.Scopes.Get(ctx, info.ID, string(n)); err == nil {
+		return Scope{}, fault.New("server.scopeCreate", a.Name, fault.Exists, nil)
+	}
+	w, err := s.scopeWish(ctx, info, a)
+	if err != nil {
+		return Scope{}, err
+	}
+	w.Double = &a.Double
+	i, _, err := s.store.Resources.CreateScope(ctx, info, string(n), w)
+	return s.scope(info, i), scopeHint(customerHint(err), a.Account)
+}
+
+// scopeWish turns arguments into a wish, and grants what they say.
+func (s *Server) scopeWish(ctx context.Context, info account.Info, a ScopeArgs) (resource.ScopeWish, error) {
+	var w resource.ScopeWish
+	if a.ServiceKey {
+		src := resource.ServiceManaged
+		w.Source = &src
+	}
+	if a.VaultKey == "" {
+		return w, nil
+	}
+	ref, err := s.vaultKeyRef(a.VaultKey)
+	if err == nil && a.Grant {
+		err = s.grant(ctx, info, a.VaultKey)
+	}
+	uri := ref.String()
+	w.KeyURI = &uri
+	return w, err
+}
+
+// opScopeUpdate puts a scope under another key.
+func (s *Server) opScopeUpdate(ctx context.Context, a ScopeArgs, _ func(Progress)) (Scope, error) {
+	info, err := s.accountOf(ctx, a.Account)
+	if err != nil {
+		return Scope{}, err
+	}
+	w, err := s.scopeWish(ctx, info, a)
+	if err != nil {
+		return Scope{}, err
+	}
+	i, err := s.store.Resources.ChangeScope(ctx, info, a.Name, w)
+	return s.scope(info, i), scopeHint(customerHint(err), a.Account)
 }
 
 func scopeHint(err error, account string) error {
@@ -74,8 +116,8 @@ func (s *Server) setScope(ctx context.Context, a ScopeArgs, to keys.AdminState) 
 	if err != nil {
 		return Scope{}, err
 	}
-	i, err := s.store.Scopes.SetState(ctx, info.ID, a.Name, to)
-	return s.scope(info, i), scopeHint(err, a.Account)
+	i, err := s.store.Resources.ChangeScope(ctx, info, a.Name, resource.ScopeWish{State: &to})
+	return s.scope(info, i), scopeHint(customerHint(err), a.Account)
 }
 
 func (s *Server) scope(a account.Info, i scope.Info) Scope {
@@ -83,6 +125,7 @@ func (s *Server) scope(a account.Info, i scope.Info) Scope {
 		Account: string(a.Name), Name: string(i.Name), ID: i.ID.String(), State: i.State.String(),
 		Created: i.Created, Modified: i.Modified, Double: i.Double, Source: "service",
 	}
+	out.CustomerKey = s.customerReport(i.Protector())
 	if p, ok := s.store.Ring.Protector(i.Protector()); ok {
 		out.Source = p.Managed
 		out.Key = KeyName{Chain: p.Chain.String(), Version: p.Active.Number, Ref: p.Active.Kref.String()}

@@ -37,6 +37,9 @@ func (s *Server) opKeysTree(ctx context.Context, _ Nothing, progress func(Progre
 	owners := map[keys.ID]*KeyTree{}
 	for _, a := range accounts {
 		owners[a.ID] = &KeyTree{Name: "account " + string(a.Name), Double: s.double(a.ID, a.Protector)}
+		if c := s.customerReport(a.Protector); c != nil {
+			owners[a.ID].State = c.line()
+		}
 	}
 	var scopes []*KeyTree
 	parents := map[*KeyTree]*KeyTree{}
@@ -57,10 +60,10 @@ func (s *Server) opKeysTree(ctx context.Context, _ Nothing, progress func(Progre
 		case c.Protector.Kind == keys.ProtectScope:
 			n.Name = "scope " + lastPart(names[c.Protector.ID])
 			if names[c.Protector.ID] == "" { // a creation that was cut off left it
-				n.Name = "scope without a name"
+				n.Name = "scope without a name " + c.Protector.ID.String()
 			}
 			if p, ok := s.store.Ring.Protector(c.Protector); ok {
-				n.State, n.Double = p.Admin.String(), s.double(c.Owner, c.Protector)
+				n.State, n.Double = s.protectorState(p), s.double(c.Owner, c.Protector)
 			}
 			if owner == nil {
 				n.Name = "(deleted account) " + n.Name

@@ -55,8 +55,10 @@ type Inspection struct {
 	Names      string     `json:"names"`      // sealed under which key
 	Tree       []KeyLevel `json:"tree"`       // from the data key up to the root
 
-	Class       string     `json:"class"`                  // single, or double: with infrastructure encryption
-	Second      []string   `json:"second_layer,omitempty"` // what it is made of, class double only
+	Class    string             `json:"class"`                  // single, or double: with infrastructure encryption
+	Second   []string           `json:"second_layer,omitempty"` // what it is made of, class double only
+	Customer *CustomerKeyReport `json:"customer_key,omitempty"` // that the protector's key is under
+
 	InfraKey    KeyName    `json:"infrastructure_key,omitzero"`
 	InfraPlaces []KeyLevel `json:"infrastructure_tree,omitempty"`
 }
@@ -196,6 +198,8 @@ type KeyProtector struct {
 	Chain   string `json:"chain"`
 	Active  uint64 `json:"active_version"`
 	Double  bool   `json:"double"`
+
+	Customer *CustomerKeyReport `json:"customer_key,omitempty"` // managed by the customer
 }
 
 // KeySlot is one way to open a root.
@@ -317,6 +321,16 @@ type AccountArgs struct {
 
 	Double    bool  `json:"double,omitempty"`    // create: with infrastructure encryption
 	ForbidCPK *bool `json:"forbidCpk,omitempty"` // set; nil: as it is
+
+	Kind          string `json:"kind,omitempty"`
+	SKU           string `json:"sku,omitempty"`
+	Location      string `json:"location,omitempty"`
+	Identity      string `json:"identity,omitempty"`   // system, or a user-assigned one
+	VaultKey      string `json:"vaultKey,omitempty"`   // VAULT/KEY, or an address
+	Grant         bool   `json:"grant,omitempty"`      // let the identity use the key, in a vault of ours
+	ServiceKey    bool   `json:"serviceKey,omitempty"` // back to the service's key
+	RequireCMK    *bool  `json:"requireCmk,omitempty"`
+	RequireDouble *bool  `json:"requireDouble,omitempty"`
 }
 
 // Account describes an account. Keys are there only where they were asked for.
@@ -330,6 +344,15 @@ type Account struct {
 	Keys      []string  `json:"keys,omitempty"`
 	Endpoint  string    `json:"endpoint,omitempty"`
 	Protector string    `json:"protector"`
+
+	Resource      string             `json:"resource_id"`
+	Kind          string             `json:"kind"`
+	SKU           string             `json:"sku"`
+	Redundancy    string             `json:"redundancy"` // what there is, whatever the SKU's name
+	Identity      string             `json:"identity,omitempty"`
+	CustomerKey   *CustomerKeyReport `json:"customer_key,omitempty"`
+	RequireCMK    bool               `json:"requireCmk,omitempty"`
+	RequireDouble bool               `json:"requireDouble,omitempty"`
 }
 
 // ScopeArgs names an encryption scope and what to do with it.
@@ -337,6 +360,10 @@ type ScopeArgs struct {
 	Account string `json:"account"`
 	Name    string `json:"name,omitempty"`
 	Double  bool   `json:"double,omitempty"` // create: with infrastructure encryption
+
+	VaultKey   string `json:"vaultKey,omitempty"`   // VAULT/KEY, or an address
+	Grant      bool   `json:"grant,omitempty"`      // let the account's identity use the key
+	ServiceKey bool   `json:"serviceKey,omitempty"` // back to the service's key
 }
 
 // Scope describes an encryption scope.
@@ -350,6 +377,8 @@ type Scope struct {
 	Double   bool      `json:"double"`
 	Created  time.Time `json:"created"`
 	Modified time.Time `json:"modified"`
+
+	CustomerKey *CustomerKeyReport `json:"customer_key,omitempty"`
 }
 
 // BackupArgs names a directory for a backup, made absolute by the caller.
