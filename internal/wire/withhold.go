@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"maps"
 	"net/http"
 	"strings"
 )
@@ -32,15 +33,13 @@ func (r *Request) WithheldAny() bool { return len(r.withheld) > 0 }
 // Forget drops what was withheld, when nobody needs it any more.
 func (r *Request) Forget() { r.withheld = nil }
 
-// SignedHeader is the header as the client signed it. It must not be kept.
+// SignedHeader is the header as the client signed it. It must not be kept or changed.
 func (r *Request) SignedHeader() http.Header {
 	if len(r.withheld) == 0 {
 		return r.Header
 	}
-	h := r.Header.Clone()
-	for k, v := range r.withheld {
-		h[k] = v
-	}
+	h := maps.Clone(r.Header)
+	maps.Copy(h, r.withheld)
 	return h
 }
 

@@ -43,9 +43,23 @@ func Encode(label string, fields ...[]byte) []byte {
 // Derive is HKDF-SHA-256 (RFC 5869, extract and expand) over an info made by Encode.
 // It panics only when n is out of HKDF's range.
 func Derive(ikm, salt, info []byte, n int) []byte {
-	out, err := hkdf.Key(sha256.New, ikm, salt, string(info), n)
+	return must(hkdf.Key(sha256.New, ikm, salt, string(info), n))
+}
+
+// DeriveEach is Derive with several infos, n bytes each; it extracts once.
+func DeriveEach(ikm, salt []byte, n int, infos ...[]byte) [][]byte {
+	prk := must(hkdf.Extract(sha256.New, ikm, salt))
+	defer clear(prk)
+	out := make([][]byte, len(infos))
+	for i, info := range infos {
+		out[i] = must(hkdf.Expand(sha256.New, prk, string(info), n))
+	}
+	return out
+}
+
+func must(b []byte, err error) []byte {
 	if err != nil {
 		panic("enc: " + err.Error())
 	}
-	return out
+	return b
 }

@@ -33,3 +33,14 @@ func TestEncodeRefusesLongLabels(t *testing.T) {
 	}()
 	Encode(string(make([]byte, 65536)))
 }
+
+// TestDeriveEach: what one extraction gives is what each derivation alone gives.
+func TestDeriveEach(t *testing.T) {
+	ikm, salt := []byte("input"), []byte("salt")
+	infos := [][]byte{Encode("one"), Encode("two", Uint(2)), nil}
+	for i, got := range DeriveEach(ikm, salt, 48, infos...) {
+		if want := Derive(ikm, salt, infos[i], 48); !bytes.Equal(got, want) {
+			t.Errorf("info %d: %x, want %x", i, got, want)
+		}
+	}
+}

@@ -78,8 +78,9 @@ func deriveCustomer(customer secret.Key, salt []byte, owner, dek [16]byte) (ckek
 		if len(b) != KeySize {
 			return ErrFormat
 		}
-		ckek = secret.New(enc.Derive(b, salt, enc.Encode("coffer/cpk/kek/v1", owner[:], dek[:]), KeySize))
-		verifier = enc.Derive(b, salt, enc.Encode("coffer/cpk/verify/v1", owner[:], dek[:]), sha256.Size)
+		keys := enc.DeriveEach(b, salt, KeySize, // KeySize is that of the verifier too
+			enc.Encode("coffer/cpk/kek/v1", owner[:], dek[:]), enc.Encode("coffer/cpk/verify/v1", owner[:], dek[:]))
+		ckek, verifier = secret.New(keys[0]), keys[1]
 		return nil
 	})
 	return ckek, verifier, err
