@@ -3,6 +3,8 @@ package main
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
+	"encoding/base64"
 	"fmt"
 	"io"
 	"net/http"
@@ -22,8 +24,10 @@ import (
 // azure drives a Blob endpoint through the official SDK. Retries are off: an
 // error is an error of the run, not a slow operation.
 type azure struct {
-	c    config
-	cont *container.Client
+	c     config
+	cont  *container.Client
+	key   *blob.CPKInfo
+	scope *blob.CPKScopeInfo
 }
 
 func newAzure(c config) (*azure, error) {
@@ -40,7 +44,16 @@ func newAzure(c config) (*azure, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &azure{c: c, cont: cl}, nil
+	a := &azure{c: c, cont: cl}
+	if c.scope != "" {
+		a.scope = &blob.CPKScopeInfo{EncryptionScope: &c.scope}
+	}
+	if c.cpk != nil {
+		sum := sha256.Sum256(c.cpk)
+		key, hash, aes := base64.StdEncoding.EncodeToString(c.cpk), base64.StdEncoding.EncodeToString(sum[:]), blob.EncryptionAlgorithmTypeAES256
+		a.key = &blob.CPKInfo{EncryptionKey: &key, EncryptionKeySHA256: &hash, EncryptionAlgorithm: &aes}
+	}
+	return a, nil
 }
 
 func (a *azure) Setup(ctx context.Context) error {
@@ -52,12 +65,13 @@ func (a *azure) Setup(ctx context.Context) error {
 }
 
 func (a *azure) Put(ctx context.Context, name string, body []byte) error {
-	_, err := a.cont.NewBlockBlobClient(name).Upload(ctx, streaming.NopCloser(bytes.NewReader(body)), nil)
+	_, err := a.cont.NewBlockBlobClient(name).Upload(ctx, streaming.NopCloser(bytes.NewReader(body)),
+		&blockblob.UploadOptions{CPKInfo: a.key, CPKScopeInfo: a.scope})
 	return err
 }
 
 func (a *azure) Get(ctx context.Context, name string, off, n int64, w io.Writer) (int64, error) {
-	r, err := a.cont.NewBlobClient(name).DownloadStream(ctx, &blob.DownloadStreamOptions{Range: blob.HTTPRange{Offset: off, Count: n}})
+	r, err := a.cont.NewBlobClient(name).DownloadStream(ctx, &blob.DownloadStreamOptions{Range: blob.HTTPRange{Offset: off, Count: n}, CPKInfo: a.key})
 	if err != nil {
 		return 0, err
 	}
@@ -66,12 +80,13 @@ func (a *azure) Get(ctx context.Context, name string, off, n int64, w io.Writer)
 }
 
 func (a *azure) PutBig(ctx context.Context, name string, r io.Reader, size int64, par int) error {
-	_, err := a.cont.NewBlockBlobClient(name).UploadStream(ctx, r, &blockblob.UploadStreamOptions{BlockSize: a.c.block, Concurrency: par})
+	_, err := a.cont.NewBlockBlobClient(name).UploadStream(ctx, r, &blockblob.UploadStreamOptions{BlockSize: a.c.block, Concurrency: par,
+		CPKInfo: a.key, CPKScopeInfo: a.scope})
 	return err
 }
 
 func (a *azure) GetBig(ctx context.Context, name string, f *os.File, size int64, par int) error {
-	n, err := a.cont.NewBlobClient(name).DownloadFile(ctx, f, &blob.DownloadFileOptions{BlockSize: a.c.block, Concurrency: uint16(par)})
+	n, err := a.cont.NewBlobClient(name).DownloadFile(ctx, f, &blob.DownloadFileOptions{BlockSize: a.c.block, Concurrency: uint16(par), CPKInfo: a.key})
 	if err == nil && n != size {
 		err = fmt.Errorf("short download: %d of %d", n, size)
 	}

@@ -30,6 +30,8 @@ var errSkip = errors.New("workload not available with this driver")
 // config says where a driver goes and as whom.
 type config struct {
 	kind, endpoint, account, key, container string
+	scope                                   string // encryption scope of what is written
+	cpk                                     []byte // key that goes with every request
 	block                                   int64
 	insecure                                bool
 }

@@ -4,6 +4,11 @@
 //
 //	bench -label coffer -endpoint URL -account A -pid PID -json out.jsonl
 //	bench -table out.jsonl -base null,nginx -of coffer
+//	bench -kinds account,scope,cpk -scope NAME ... -bars scope=0.97,cpk=0.97
+//	bench -xts TEST-PROGRAM -openssl openssl
+//
+// -kinds compares kinds of keys of one server with the first of them, in short turns;
+// -xts compares the XTS kernels.
 //
 // The account key comes from BENCH_ACCOUNT_KEY. Client and server share the
 // machine, so absolute figures say little; what counts is the ratio to a peer
@@ -45,7 +50,20 @@ func main() {
 	table := flag.String("table", "", "print a table of the results in this file and exit")
 	base := flag.String("base", "null,nginx", "with -table: the peers to divide by")
 	of := flag.String("of", "coffer", "with -table: whose figures to divide")
+	kinds := flag.String("kinds", "", "compare kinds of keys: account, scope, cpk, double; the first is what the others are divided by")
+	rounds := flag.Int("rounds", 10, "with -kinds and -xts: turns of each")
+	bars := flag.String("bars", "", "with -kinds: least ratio of rates, as scope=0.97 or double/get4m=0.85")
+	flag.StringVar(&c.scope, "scope", "", "with -kinds: the scope of kind scope")
+	double := flag.String("double", "", "with -kinds: the account of kind double; its key comes from BENCH_DOUBLE_KEY")
+	kernel := flag.String("xts", "", "the test program of package xts, to measure its kernels and exit")
+	openssl := flag.String("openssl", "", "with -xts: this openssl, as a peer")
 	flag.Parse()
+	if *kernel != "" {
+		if err := compareXTS(os.Stdout, *kernel, *openssl, *rounds); err != nil {
+			log.Fatal(err)
+		}
+		return
+	}
 	if *table != "" {
 		if err := printTable(os.Stdout, *table, strings.Split(*base, ","), *of); err != nil {
 			log.Fatal(err)
@@ -53,6 +71,13 @@ func main() {
 		return
 	}
 	c.key = os.Getenv("BENCH_ACCOUNT_KEY")
+	if *kinds != "" {
+		p := pairs{c: c, double: *double, doubleKey: os.Getenv("BENCH_DOUBLE_KEY"), rounds: *rounds, dur: *dur, conc: numbers(*concs), pids: numbers(*pids)}
+		if err := p.run(os.Stdout, strings.Split(*kinds, ","), strings.Split(*works, ","), *bars); err != nil {
+			log.Fatal(err)
+		}
+		return
+	}
 	d, err := newDriver(c)
 	if err != nil {
 		log.Fatal(err)
