@@ -251,10 +251,10 @@ func quote(s string) string {
 	return string(append(b, '"'))
 }
 
-// number reads a whole number as JSON writes it.
+// number reads a whole number.
 func number(raw []byte) (int64, error) {
 	n, err := strconv.ParseInt(string(raw), 10, 64)
-	if err != nil || strconv.FormatInt(n, 10) != string(raw) {
+	if err != nil {
 		return 0, ErrMetadata
 	}
 	return n, nil
