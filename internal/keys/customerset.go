@@ -23,6 +23,14 @@ func (r *Ring) SetVault(v Vault, o CustomerOptions) error {
 	return nil
 }
 
+// Vault is the driver of vaults, or nil.
+func (r *Ring) Vault() Vault {
+	if v := r.customers.vault.Load(); v != nil {
+		return v.Vault
+	}
+	return nil
+}
+
 // SetVaultKey puts a protector under a key of a customer's vault: from the service's key,
 // from another key, or from an older version. follow takes new versions by itself; then
 // the version of ref says nothing. No content is written anew. Without a doubt about the

@@ -43,7 +43,7 @@ func Drill(ctx context.Context, b []byte, o Options, check func(context.Context,
 	}
 	for i := range s.body.Protectors {
 		p := &s.body.Protectors[i]
-		res := r.drillProtector(s, p)
+		res := r.drillProtector(ctx, s, p)
 		if res.Err == nil && res.Skipped == "" && check != nil {
 			res.Err = check(ctx, r, p.Protector)
 		}
@@ -59,22 +59,27 @@ func Drill(ctx context.Context, b []byte, o Options, check func(context.Context,
 	return rep, nil
 }
 
-func (r *Ring) drillProtector(s *state, p *cfks.ProtectorRecord) DrillResult {
+func (r *Ring) drillProtector(ctx context.Context, s *state, p *cfks.ProtectorRecord) DrillResult {
 	res := DrillResult{Protector: p.Protector}
 	switch {
 	case p.Admin != cfks.Enabled:
 		res.Skipped = p.Admin.String()
 		return res
-	case p.Current() != nil:
-		res.Skipped = "under a customer-managed key"
+	case p.Current() != nil && r.Vault() == nil:
+		res.Skipped = "under a customer's key, and there is no way to its vault"
 		return res
+	case p.Current() != nil:
+		if err := r.Usable(ctx, p.Protector); err != nil {
+			res.Skipped = err.Error()
+			return res
+		}
 	}
 	c := s.byID[p.Chain]
 	for i := range c.Keys {
 		if c.Keys[i].State == cfks.Destroyed {
 			continue
 		}
-		if _, err := r.key(c.Keys[i].Kref); err != nil {
+		if _, _, err := r.KEKByVersion(ctx, p.Protector, c.Keys[i].Number); err != nil {
 			res.Err = errors.Join(res.Err, fmt.Errorf("version %d: %w", c.Keys[i].Number, err))
 			continue
 		}
