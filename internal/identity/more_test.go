@@ -258,3 +258,41 @@ func TestDamaged(t *testing.T) {
 		t.Errorf("DelegationKey = %v, want Corrupt", err)
 	}
 }
+
+// TestForget: what was granted on one resource does not count on the next of its name.
+func TestForget(t *testing.T) {
+	w := newWorld(t, nil)
+	ctx := t.Context()
+	p, _ := w.principal(t, "p")
+	const acct, read = "/subscriptions/s/accounts/a", "Microsoft.Storage/storageAccounts/blobServices/containers/blobs/read"
+	for _, scope := range []string{"/subscriptions/s", acct, acct + "/containers/c", acct + "2"} {
+		if _, err := w.Assign(ctx, identity.RoleAssignment{Scope: scope, RoleID: "Storage Blob Data Reader", PrincipalID: p.ObjectID}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	own, err := w.CreateIdentity(ctx, identity.SystemAssigned, acct, "a")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Forget(ctx, "/Subscriptions/S/accounts/A"); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		list, err := w.Assignments(ctx, identity.Filter{PrincipalID: p.ObjectID})
+		if err != nil || len(list) != 2 || !w.Allowed(ctx, p.ObjectID, read, true, acct+"2") || !w.Allowed(ctx, p.ObjectID, read, true, acct) {
+			t.Errorf("left: %v, %v, want those above and beside", list, err)
+		}
+		if _, err := w.Principal(ctx, own.ObjectID); !fault.Is(err, fault.PrincipalNotFound) {
+			t.Errorf("the identity of the resource: %v, want it gone", err)
+		}
+		w.open(t)
+	}
+	if err := w.Forget(ctx, acct); err != nil {
+		t.Errorf("Forget of nothing = %v", err)
+	}
+	for _, all := range []string{"", "/", "//", "x"} { // a mistake must not take everything away
+		if err := w.Forget(ctx, all); !fault.Is(err, fault.InvalidInput) {
+			t.Errorf("Forget(%q) = %v, want InvalidInput", all, err)
+		}
+	}
+}

@@ -133,6 +133,9 @@ func (s *Service) create(ctx context.Context, n name.Account, res account.Resour
 		return account.Info{}, err
 	}
 	p.Resource = res
+	if err := s.vacate(ctx, account.Info{Name: n, Resource: res}); err != nil {
+		return account.Info{}, err
+	}
 	info, err := s.o.Accounts.CreateAs(ctx, p)
 	if err == nil && res.SystemIdentity {
 		_, err = s.o.Identities.CreateIdentity(ctx, identity.SystemAssigned, info.ResourceID(), string(n))
@@ -336,10 +339,16 @@ func (s *Service) Delete(ctx context.Context, i account.Info, force bool) error 
 	if err := s.o.Accounts.Delete(ctx, i.Name, force); err != nil {
 		return err
 	}
-	if i.Resource.SystemIdentity {
-		return s.dropIdentity(ctx, i)
+	return s.vacate(ctx, i)
+}
+
+// vacate sees to it that roles and the identity of an account that was there count for
+// nobody who comes after it.
+func (s *Service) vacate(ctx context.Context, i account.Info) error {
+	if s.o.Identities == nil {
+		return nil
 	}
-	return nil
+	return s.o.Identities.Forget(ctx, i.ResourceID())
 }
 
 func (s *Service) dropIdentity(ctx context.Context, i account.Info) error {

@@ -32,6 +32,7 @@ type Identities interface {
 	CreateIdentity(ctx context.Context, kind identity.Kind, resourceID, name string) (identity.Principal, error)
 	Identity(ctx context.Context, resourceID string) (identity.Principal, error)
 	DeleteIdentity(ctx context.Context, resourceID string) error
+	Forget(ctx context.Context, scope string) error
 }
 
 // Ring is what the management plane asks of the key store; *keys.Ring has it.

@@ -15,22 +15,18 @@ func (s *Store) openVaults(o *Options) {
 	if vo.Tenant == "" {
 		vo.Tenant = identity.Tenant
 	}
-	vo.OnPurge = s.dropLocalRoles
+	vo.OnPurge = s.dropRoles
 	s.Vaults = vault.New(s.Objects, s.Ring, vo)
 	s.later(func() error { s.Vaults.Close(); return nil })
 }
 
-// dropLocalRoles removes the local role assignments of a purged HSM: another one may get
-// its name.
-func (s *Store) dropLocalRoles(ctx context.Context, v vault.Vault) error {
-	if v.Kind != vault.HSM {
-		return nil
-	}
-	list, err := s.Identity.Assignments(ctx, identity.Filter{Below: vault.HSMScope(v.Name)})
-	for _, a := range list {
-		if err == nil {
-			err = s.Identity.Unassign(ctx, a.ID)
+// dropRoles removes the role assignments of a purged vault or HSM: another one may get its
+// name.
+func (s *Store) dropRoles(ctx context.Context, v vault.Vault) error {
+	if v.Kind == vault.HSM {
+		if err := s.Identity.Forget(ctx, vault.HSMScope(v.Name)); err != nil {
+			return err
 		}
 	}
-	return err
+	return s.Identity.Forget(ctx, v.ResourceID)
 }
