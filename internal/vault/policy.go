@@ -108,7 +108,7 @@ func (a *LifetimeAction) check(ends bool) error {
 		return errors.New("an action has one trigger")
 	}
 	if a.Action == ActionNotify && a.TimeAfterCreate != "" {
-		return errors.New("Notify is triggered by timeBeforeExpiry only")
+		return errors.New("the trigger of Notify is timeBeforeExpiry")
 	}
 	if a.Action == ActionRotate && a.TimeBeforeExpiry != "" && !ends {
 		return errors.New("a rotation before the end needs expiryTime")

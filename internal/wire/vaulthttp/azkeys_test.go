@@ -156,7 +156,8 @@ func TestClientOperations(t *testing.T) {
 	digest := sha256.Sum256(text)
 	sig, err := c.Sign(ctx, "ec", "", azkeys.SignParameters{Algorithm: ptr(azkeys.SignatureAlgorithmES256), Value: digest[:]}, nil)
 	ok(t, "Sign", err)
-	point := &ecdsa.PublicKey{Curve: elliptic.P256(), X: new(big.Int).SetBytes(ec.Key.X), Y: new(big.Int).SetBytes(ec.Key.Y)}
+	point, err := ecdsa.ParseUncompressedPublicKey(elliptic.P256(), append(append([]byte{4}, ec.Key.X...), ec.Key.Y...))
+	ok(t, "ParseUncompressedPublicKey", err)
 	if !ecdsa.Verify(point, digest[:], new(big.Int).SetBytes(sig.Result[:32]), new(big.Int).SetBytes(sig.Result[32:])) {
 		t.Error("the signature is not one")
 	}
