@@ -12,12 +12,20 @@ import (
 	"github.com/coffer-storage/coffer/internal/scope"
 )
 
-// BenchmarkOwnKeys compares content under the account's key, a scope and a
+// BenchmarkOwnKeys compares content under the account's key, a scope with the service's
+// key, a scope with a customer's key that is cached, and a
 // customer-provided key: put and get of one blob over TLS.
 func BenchmarkOwnKeys(b *testing.B) {
 	c := client{newSecureRig(b)}
 	c.scope("scope-a", scope.Options{})
 	c.state("scope-a", keys.Enabled)
+	c.scope("scope-b", scope.Options{})
+	_, ref := c.customers()
+	managed, err := c.store.Scopes.Find(b.Context(), c.owner(), "scope-b")
+	if err != nil {
+		b.Fatal(err)
+	}
+	c.putUnder(managed.Protector(), ref)
 	c.want(201, "PUT", "/box?restype=container", nil)
 	for _, size := range []int{4 << 10, 1 << 20} {
 		content := randomBytes(size)
@@ -28,6 +36,7 @@ func BenchmarkOwnKeys(b *testing.B) {
 		}{
 			{name: "account"},
 			{name: "scope", put: asked("scope-a")},
+			{name: "cmk", put: asked("scope-b")},
 			{name: "cpk", put: keyA.headers(), get: keyA.headers()},
 		} {
 			b.Run(kind.name+"/"+sizeName(size), func(b *testing.B) {
