@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"strings"
 
 	"github.com/coffer-storage/coffer/internal/server"
 )
@@ -18,12 +19,27 @@ type scopeCmd struct {
 // oneScope names a scope.
 type oneScope struct {
 	storeFlags
-	Account string `arg:"" help:"The account."`
-	Name    string `arg:"" help:"The scope."`
+	Account string `arg:"" help:"The account, or ACCOUNT/SCOPE."`
+	Name    string `arg:"" optional:"" name:"scope" help:"The scope."`
+}
+
+// names splits what was given, ACCOUNT SCOPE or ACCOUNT/SCOPE.
+func (c *oneScope) names() (account, scope string, err error) {
+	account, scope = c.Account, c.Name
+	if scope == "" {
+		account, scope, _ = strings.Cut(account, "/")
+	}
+	if account == "" || scope == "" {
+		return "", "", server.WithHint(fmt.Errorf("%q names no scope", c.Account), "name it as ACCOUNT/SCOPE, as in devstoreaccount1/tenant-a")
+	}
+	return account, scope, nil
 }
 
 func (c *oneScope) run(a *app, op string, args server.ScopeArgs) error {
-	args.Account, args.Name = c.Account, c.Name
+	var err error
+	if args.Account, args.Name, err = c.names(); err != nil {
+		return err
+	}
 	var got server.Scope
 	if err := c.call(a, op, args, &got); err != nil {
 		return err
