@@ -76,6 +76,8 @@ func variables(st server.Status) []variable {
 		{"COFFER_HTTP_CONNECTION_STRING", st.ConnectionString("http")},
 		{"AZURE_STORAGE_ACCOUNT", st.Account},
 		{"AZURE_STORAGE_KEY", st.Key},
+		{"AZURE_AUTHORITY_HOST", st.AuthorityHost()},
+		{"AZURE_POD_IDENTITY_AUTHORITY_HOST", st.Management},
 		{"AZURE_KEYVAULT_URL", st.VaultURL("default")},
 		{"SSL_CERT_FILE", st.TLSBundle},
 		{"REQUESTS_CA_BUNDLE", st.TLSBundle},

@@ -73,10 +73,11 @@ type identityCreateCmd struct {
 	oneIdentity
 	Managed bool `help:"A managed identity: no credentials; resources of this server use it, and programs here with --attach."`
 	Attach  bool `help:"With --managed: programs on this machine may have its tokens."`
+	System  bool `help:"The system-assigned managed identity of this machine: what programs here get who name none."`
 }
 
 func (c *identityCreateCmd) Run(a *app) error {
-	args := server.IdentityArgs{Managed: c.Managed}
+	args := server.IdentityArgs{Managed: c.Managed, System: c.System}
 	if c.Attach {
 		args.Machine = &c.Attach
 	}

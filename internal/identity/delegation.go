@@ -119,7 +119,7 @@ func (s *Service) RevokeDelegations(ctx context.Context, account keys.ID) error 
 // newRoot gives an account a new secret. s.changing is held.
 func (s *Service) newRoot(ctx context.Context, account keys.ID) (secret.Key, error) {
 	const op = "identity.DelegationKey"
-	if err := s.whole(); err != nil {
+	if err := s.Damaged(); err != nil {
 		return secret.Key{}, err
 	}
 	b := make([]byte, 32)

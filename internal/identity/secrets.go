@@ -114,6 +114,20 @@ func (s *Service) Secrets(ctx context.Context, id string) ([]Secret, error) {
 	return list, nil
 }
 
+// Credentials returns what a principal signs in with: its secrets, and its certificates
+// in DER.
+func (s *Service) Credentials(ctx context.Context, id string) ([]Secret, [][]byte, error) {
+	secrets, err := s.Secrets(ctx, id)
+	if err != nil {
+		return nil, nil, err
+	}
+	p, err := s.find("identity.Credentials", id)
+	if err != nil {
+		return nil, nil, err
+	}
+	return secrets, p.Certs, nil
+}
+
 // RemoveSecret takes a secret away, or answers ResourceNotFound. Tokens that were got
 // with it live on to their end.
 func (s *Service) RemoveSecret(ctx context.Context, id, secretID string) error {

@@ -203,8 +203,8 @@ func (s *Service) find(op, id string) (*record, error) {
 	return found, nil
 }
 
-// whole reports why Load failed, if it did.
-func (s *Service) whole() error {
+// Damaged reports why Load failed, if it did.
+func (s *Service) Damaged() error {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	return s.damaged
@@ -213,7 +213,7 @@ func (s *Service) whole() error {
 // before records what is about to be done, with who asks. What it describes must not be
 // done on an error.
 func (s *Service) before(ctx context.Context, operation, what string) error {
-	if err := s.whole(); err != nil {
+	if err := s.Damaged(); err != nil {
 		return err
 	}
 	if s.o.Audit == nil {

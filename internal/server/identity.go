@@ -71,6 +71,11 @@ func (s *Server) authorityURL() string {
 	return strings.TrimRight(s.identityURL(), "/") + "/" + identity.Tenant
 }
 
+// AuthorityHost is the authority as clients are told it: without the tenant.
+func (st Status) AuthorityHost() string {
+	return strings.TrimSuffix(st.Authority, "/"+identity.Tenant)
+}
+
 // resource is the id of an account as a resource, where roles count, and its own.
 func (s *Server) resource(ctx context.Context, n name.Account) (string, keys.ID, error) {
 	info, err := s.store.Accounts.Get(ctx, n)

@@ -15,6 +15,7 @@ import (
 	"net/http"
 	"os"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -343,6 +344,36 @@ func TestManagedIdentity(t *testing.T) {
 		if c, err := r.store.Identity.Verify(ctx, got, "https://storage.azure.com"); err != nil || c.ObjectID != m.ObjectID {
 			t.Errorf("managed identity %v: token of %v, %v", id, c, err)
 		}
+	}
+}
+
+// TestDoctorIdentities: the last credential of a program counts, 30, 7 and 1 day ahead.
+func TestDoctorIdentities(t *testing.T) {
+	var ahead atomic.Int64
+	r := newPlace(t).serve(t, func(c *Config) { c.Now = func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) } })
+	p, _, err := r.store.Identity.CreatePrincipal(t.Context(), "app") // for a year
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := r.store.Identity.CreateIdentity(t.Context(), identity.UserAssigned, "/m", "m"); err != nil {
+		t.Fatal(err)
+	}
+	const day = 24 * time.Hour
+	for _, tt := range []struct {
+		days time.Duration
+		want string
+	}{{300, "ok"}, {340, "note"}, {360, "warning"}, {364, "danger"}, {400, "danger"}} {
+		ahead.Store(int64(tt.days*day + time.Hour))
+		got := checkIdentities(r.Server, t.Context())
+		if len(got) != 1 || got[0].Level != tt.want {
+			t.Errorf("after %d days: %+v, want %s", tt.days, got, tt.want)
+		}
+	}
+	if _, err := r.store.Identity.AddSecret(t.Context(), p.ObjectID, r.now().Add(100*day)); err != nil {
+		t.Fatal(err)
+	}
+	if got := checkIdentities(r.Server, t.Context()); len(got) != 1 || got[0].Level != "ok" {
+		t.Errorf("with a new secret: %+v, want ok", got)
 	}
 }
 

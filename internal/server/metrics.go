@@ -207,7 +207,8 @@ func (s *Server) managementHandler() http.Handler {
 	})
 	mux.Handle("GET /metrics", promhttp.HandlerFor(s.metrics.registry, promhttp.HandlerOpts{}))
 	arm := s.armHandler()
-	ids := identityhttp.New(identityhttp.Options{Identities: s.store.Identity, Logger: s.log, Now: s.now, AllowPlain: s.cfg.Dev || s.cfg.AllowHTTP})
+	ids := identityhttp.New(identityhttp.Options{Identities: s.store.Identity, Logger: s.log, Now: s.now, AllowPlain: s.cfg.Dev || s.cfg.AllowHTTP,
+		Secure: func(r *http.Request) bool { return r.TLS != nil || s.proxyEndedTLS(r) }})
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		dualconn.Names(r) // settles r.TLS
 		if identityhttp.Handles(r.URL.Path) {

@@ -16,6 +16,7 @@ import (
 type IdentityArgs struct {
 	Name        string    `json:"name"`                  // name or id of the principal
 	Managed     bool      `json:"managed,omitempty"`     // create: a user-assigned managed identity
+	System      bool      `json:"system,omitempty"`      // create: the system-assigned one of this machine
 	Machine     *bool     `json:"machine,omitempty"`     // create, machine: programs here may have its tokens
 	Secret      string    `json:"secret,omitempty"`      // removeSecret: its id
 	Expires     time.Time `json:"expires,omitzero"`      // addSecret; zero: a year
@@ -66,8 +67,14 @@ func principalHint(err error) error {
 const identityGroup = "/subscriptions/" + account.DefaultSubscription + "/resourceGroups/" + account.DefaultGroup +
 	"/providers/Microsoft.ManagedIdentity/userAssignedIdentities/"
 
+// machineGroup is where this machine is, as a resource.
+const machineGroup = "/subscriptions/" + account.DefaultSubscription + "/resourceGroups/" + account.DefaultGroup + "/providers/Microsoft.HybridCompute/machines/"
+
 func (s *Server) opIdentityCreate(ctx context.Context, a IdentityArgs, _ func(Progress)) (Identity, error) {
 	ids := s.store.Identity
+	if a.System {
+		return s.createMachine(ctx, a)
+	}
 	if !a.Managed {
 		if a.Machine != nil && *a.Machine {
 			return Identity{}, withHint(fault.New("server.identityCreate", a.Name, fault.InvalidInput, errors.New("only managed identities are for the machine")), "add --managed")
@@ -89,6 +96,29 @@ func (s *Server) opIdentityCreate(ctx context.Context, a IdentityArgs, _ func(Pr
 	p, err := ids.CreateIdentity(ctx, identity.UserAssigned, identityGroup+a.Name, a.Name)
 	if err == nil && a.Machine != nil {
 		p, err = ids.SetMachine(ctx, p.ObjectID, *a.Machine)
+	}
+	return s.principal(p), err
+}
+
+// createMachine makes the system-assigned identity of this machine: the one that programs
+// get who name none. There is one at most.
+func (s *Server) createMachine(ctx context.Context, a IdentityArgs) (Identity, error) {
+	const op = "server.identityCreate"
+	list, err := s.store.Identity.Principals(ctx)
+	if err != nil {
+		return Identity{}, err
+	}
+	for _, p := range list {
+		if p.Kind == identity.SystemAssigned && strings.HasPrefix(p.ResourceID, machineGroup) {
+			return Identity{}, fault.New(op, p.Name, fault.Exists, errors.New("the machine has its identity"))
+		}
+	}
+	if strings.Contains(a.Name, "/") {
+		return Identity{}, fault.New(op, a.Name, fault.InvalidInput, errors.New("the name of a managed identity has no slash"))
+	}
+	p, err := s.store.Identity.CreateIdentity(ctx, identity.SystemAssigned, machineGroup+a.Name, a.Name)
+	if err == nil {
+		p, err = s.store.Identity.SetMachine(ctx, p.ObjectID, true)
 	}
 	return s.principal(p), err
 }

@@ -53,6 +53,9 @@ type Options struct {
 	Now        func() time.Time
 	// AllowPlain takes credentials over plain HTTP from other machines too.
 	AllowPlain bool
+	// Secure reports whether a request came over TLS, to us or to a proxy that we trust.
+	// nil: to us.
+	Secure func(*http.Request) bool
 }
 
 // Handler serves the endpoints. It is safe in parallel.
@@ -65,6 +68,9 @@ func New(o Options) *Handler {
 	}
 	if o.Now == nil {
 		o.Now = time.Now
+	}
+	if o.Secure == nil {
+		o.Secure = func(r *http.Request) bool { return r.TLS != nil }
 	}
 	return &Handler{o}
 }
@@ -116,11 +122,12 @@ type request struct {
 	*http.Request
 	id     string
 	tenant string
+	secure bool // came over TLS
 }
 
 // base is the address that the client reached us by.
 func (r *request) base() string {
-	if r.TLS == nil {
+	if !r.secure {
 		return "http://" + r.Host
 	}
 	return "https://" + r.Host
@@ -129,7 +136,7 @@ func (r *request) base() string {
 // ServeHTTP implements http.Handler.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, hr *http.Request) {
 	rt, tenant := find(hr.URL.Path)
-	r := &request{Request: hr, id: newID(), tenant: tenant}
+	r := &request{Request: hr, id: newID(), tenant: tenant, secure: h.o.Secure(hr)}
 	r.Request = hr.WithContext(audit.WithBy(hr.Context(), audit.Origin{Actor: "identity endpoint", RequestID: r.id}))
 	r.Body = http.MaxBytesReader(w, hr.Body, maxBody)
 	status, name := http.StatusOK, "unknown"

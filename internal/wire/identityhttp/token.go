@@ -59,7 +59,7 @@ func (h *Handler) tokenV1(r *request) (any, error) {
 // client reads the form and finds out who asks.
 func (h *Handler) client(r *request) (url.Values, identity.Principal, error) {
 	var none identity.Principal
-	if r.TLS == nil && !h.o.AllowPlain && !loopback(r.RemoteAddr) {
+	if !r.secure && !h.o.AllowPlain && !loopback(r.RemoteAddr) {
 		return nil, none, errPlain
 	}
 	if kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || kind != "application/x-www-form-urlencoded" {
