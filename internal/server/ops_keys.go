@@ -51,13 +51,16 @@ func (s *Server) ownerNames(ctx context.Context) (map[keys.ID]string, error) {
 			names[sc.ID] = string(i.Name) + "/" + string(sc.Name)
 		}
 	}
-	return names, err
+	return names, errors.Join(err, s.vaultNames(ctx, names))
 }
 
 func chainReport(c keys.ChainInfo, names map[keys.ID]string) KeyChain {
 	out := KeyChain{ID: c.ID.String(), Kind: c.Kind.String(), Owner: c.Owner.String(), For: names[c.Owner]}
 	if c.Protector.Kind == keys.ProtectScope {
 		out.For = names[c.Protector.ID]
+	}
+	if c.Protector.Kind == keys.ProtectVault {
+		out.For = nameOfVault(names, c.Protector.ID)
 	}
 	switch {
 	case out.For != "":

@@ -56,6 +56,9 @@ func (s *Server) opKeysTree(ctx context.Context, _ Nothing, progress func(Progre
 			infra.Contents = n.Contents
 			infra.Children = append(infra.Children, n)
 		case c.Owner == store:
+			if c.Protector.Kind == keys.ProtectVault {
+				n.Name = "KEK of " + nameOfVault(names, c.Protector.ID)
+			}
 			service.Children = append(service.Children, n)
 		case c.Protector.Kind == keys.ProtectScope:
 			n.Name = "scope " + lastPart(names[c.Protector.ID])

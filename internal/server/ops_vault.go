@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/coffer-storage/coffer/internal/fault"
+	"github.com/coffer-storage/coffer/internal/keys"
 	"github.com/coffer-storage/coffer/internal/vault"
 )
 
@@ -32,6 +33,30 @@ func (s *Server) vaultInfo(v vault.Vault) VaultInfo {
 	}
 	out.Deleted, out.Purge = deletion(v.Deletion)
 	return out
+}
+
+// vaultNames adds the names of vaults, deleted ones too, to those of accounts and scopes.
+func (s *Server) vaultNames(ctx context.Context, names map[keys.ID]string) error {
+	for _, kind := range []vault.Kind{vault.Standard, vault.HSM} {
+		for _, list := range []func(context.Context, vault.Kind) ([]vault.Vault, error){s.store.Vaults.Vaults, s.store.Vaults.DeletedVaults} {
+			vs, err := list(ctx, kind)
+			if err != nil {
+				return err
+			}
+			for _, v := range vs {
+				names[v.ID] = kind.String() + " " + v.Name
+			}
+		}
+	}
+	return nil
+}
+
+// nameOfVault is what a person calls a vault.
+func nameOfVault(names map[keys.ID]string, id keys.ID) string {
+	if n := names[id]; n != "" {
+		return n
+	}
+	return "(purged vault) " + id.String()
 }
 
 func deletion(d *vault.Deletion) (deleted, purge *time.Time) {
