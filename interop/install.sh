@@ -54,3 +54,32 @@ install_python() {
 	python3 -m venv "$cache/venv"
 	"$cache/venv/bin/pip" install --quiet --disable-pip-version-check -r "$interop/python/requirements.txt"
 }
+
+# install_round CLIENT...: the management clients of the round of a customer's key.
+install_round() {
+	mkdir -p "$cache/bin" "$cache/stamps"
+	(cd "$interop" && CGO_ENABLED=0 go build -o "$cache/bin/" ./round ./matrix)
+	local name
+	for name in "$@"; do
+		case $name in
+		js)
+			once "js-$(sum "$interop/js/package.json" "$interop/js/package-lock.json")" install_js
+			once "js-round-$(sum "$interop/js-round/package.json" "$interop/js-round/package-lock.json")" install_js_round
+			;;
+		python) once "python-round-$(sum "$interop/python-round/requirements.txt")" install_python_round ;;
+		esac
+	done
+}
+
+install_js_round() {
+	rm -rf "$cache/js-round"
+	mkdir -p "$cache/js-round"
+	cp "$interop/js-round/package.json" "$interop/js-round/package-lock.json" "$cache/js-round/"
+	(cd "$cache/js-round" && npm ci --no-audit --no-fund >&2)
+}
+
+install_python_round() {
+	rm -rf "$cache/venv-round"
+	python3 -m venv "$cache/venv-round"
+	"$cache/venv-round/bin/pip" install --quiet --disable-pip-version-check -r "$interop/python-round/requirements.txt"
+}
