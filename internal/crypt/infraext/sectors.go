@@ -3,6 +3,7 @@ package infraext
 import (
 	"crypto/rand"
 	"errors"
+	"slices"
 
 	"github.com/coffer-storage/coffer/internal/crypt/enc"
 	"github.com/coffer-storage/coffer/internal/secret"
@@ -42,9 +43,14 @@ func (x *Extent) Seal(dst []byte, n int64, chunk []byte) ([]byte, error) {
 		return x.sealUnits(dst, n, chunk), nil
 	}
 	start := len(dst)
-	dst = append(dst, chunk...)
-	dst = append(dst, make([]byte, count*SectorSize-int64(len(chunk)))...)
-	x.xts.Encrypt(dst[start:], dst[start:], uint64(n))
+	dst = slices.Grow(dst, int(count)*SectorSize)[:start+int(count)*SectorSize]
+	whole := len(chunk) / SectorSize * SectorSize
+	out := dst[start:]
+	x.xts.Encrypt(out[:whole], chunk[:whole], uint64(n))
+	if rest := out[whole:]; len(rest) > 0 {
+		clear(rest[copy(rest, chunk[whole:]):])
+		x.xts.Encrypt(rest, rest, uint64(n)+uint64(whole/SectorSize))
+	}
 	return dst, nil
 }
 
@@ -79,8 +85,8 @@ func (x *Extent) Open(dst []byte, n int64, sealed []byte) ([]byte, error) {
 		return x.openUnits(dst, n, sealed)
 	}
 	start := len(dst)
-	dst = append(dst, sealed...) // the same place when it is sealed[:0]
-	x.xts.Decrypt(dst[start:], dst[start:], uint64(n))
+	dst = slices.Grow(dst, len(sealed))[:start+len(sealed)] // the same place when it is sealed[:0]
+	x.xts.Decrypt(dst[start:], sealed, uint64(n))
 	return dst, nil
 }
 

@@ -124,19 +124,42 @@ func (s *Store) readSectors(h *handle, p extent.Place, b []byte, off int64) erro
 	at := int64(p.Offset) + off
 	for len(b) > 0 {
 		first, skip := at/infraext.SectorSize, at%infraext.SectorSize
-		count := min(layerSectors, infraext.Sectors(skip+int64(len(b))))
-		raw := buf[:suite.Size(count)]
-		if err := readFull(h.file, raw, suite.Offset(first)); err != nil {
+		var n int64
+		switch large := suite == infraext.XTS && len(b) >= layerBatch; {
+		case large && skip == 0: // as long sealed as plain: they are opened where they shall be
+			n = int64(len(b)) / infraext.SectorSize * infraext.SectorSize
+			_, err = openSectors(h, x, first, b[:n])
+		case large: // up to the next sector
+			n, err = copySectors(h, x, first, skip, b, buf[:suite.Size(1)])
+		default:
+			count := min(layerSectors, infraext.Sectors(skip+int64(len(b))))
+			n, err = copySectors(h, x, first, skip, b, buf[:suite.Size(count)])
+		}
+		if err != nil {
 			return err
 		}
-		plain, err := x.Open(raw[:0], first, raw)
-		if err != nil {
-			return damaged(err)
-		}
-		n := copy(b, plain[skip:])
-		b, at = b[n:], at+int64(n)
+		b, at = b[n:], at+n
 	}
 	return nil
+}
+
+// openSectors reads the sealed sectors from number first on that fill raw, and opens
+// them in place.
+func openSectors(h *handle, x *infraext.Extent, first int64, raw []byte) ([]byte, error) {
+	if err := readFull(h.file, raw, x.Header().Suite.Offset(first)); err != nil {
+		return nil, err
+	}
+	plain, err := x.Open(raw[:0], first, raw)
+	return plain, damaged(err)
+}
+
+// copySectors copies to b what the sealed sectors that fill raw hold from skip on.
+func copySectors(h *handle, x *infraext.Extent, first, skip int64, b, raw []byte) (int64, error) {
+	plain, err := openSectors(h, x, first, raw)
+	if err != nil {
+		return 0, err
+	}
+	return int64(copy(b, plain[skip:])), nil
 }
 
 // sealing puts the second layer around the bytes of one chunk as they come.
