@@ -10,7 +10,7 @@ import (
 )
 
 // ErrValidate says that a customer's key has to be validated first, which must not be
-// done while a commit is under way: call Usable without a Hold, and begin again.
+// done while a commit is under way: call Validate without a Hold, and begin again.
 var ErrValidate = errors.New("the customer's key has to be validated first")
 
 // Hold lets a commit use the keys of a protector until Release: keys are not wiped
@@ -42,6 +42,15 @@ func (r *Ring) Hold(p Protector) (*Hold, error) {
 		return nil, err
 	}
 	return h, nil
+}
+
+// Validate is Usable for a commit that was told ErrValidate, and has released its Holds: it
+// also waits until what is being dropped is gone, which commits hold up.
+func (r *Ring) Validate(ctx context.Context, p Protector) error {
+	if g, ok := r.customers.guards.Load(p); ok {
+		pass(g.(*guard).commits.RLocker())
+	}
+	return r.Usable(ctx, p)
 }
 
 // Check says whether the commit may still go on: ErrValidate if keys were dropped or

@@ -208,6 +208,10 @@ func ctxFault(op, what string, err error) error {
 	return fault.New(op, what, kind, err)
 }
 
+// errSwitched says that a protector went back to the service's key this moment: whoever
+// meets it looks at the record again.
+var errSwitched = errors.New("the protector is under the service's key by now")
+
 // current returns the record of a protector and its wrapping in force.
 func (r *Ring) current(p Protector) (*cfks.ProtectorRecord, *cfks.Wrapping, error) {
 	rec := r.cur.Load().protectors[p]
@@ -216,7 +220,7 @@ func (r *Ring) current(p Protector) (*cfks.ProtectorRecord, *cfks.Wrapping, erro
 	}
 	cur := rec.Current()
 	if cur == nil {
-		return nil, nil, fault.New("keys.Use", p.String(), fault.Busy, errors.New("the customer's key was taken away this moment"))
+		return nil, nil, errSwitched
 	}
 	return rec, cur, nil
 }
@@ -275,8 +279,7 @@ func (g *guard) wipe(old *leases) {
 		return
 	}
 	g.c.wait.Go(func() {
-		g.commits.Lock()
-		g.commits.Unlock() //nolint:staticcheck // a barrier: commits that began before have ended
+		pass(&g.commits) // commits that began before have ended
 		for _, l := range []*lease{old.now, old.before} {
 			if l != nil {
 				l.p.Destroy()
@@ -286,6 +289,12 @@ func (g *guard) wipe(old *leases) {
 		g.c.r.forget(g.p)
 		g.c.dropped(g.p)
 	})
+}
+
+// pass waits for whoever holds l, and lets it go at once.
+func pass(l sync.Locker) {
+	l.Lock()
+	defer l.Unlock()
 }
 
 // suspend takes the leases of a wrapping away because it may not be used.

@@ -200,8 +200,8 @@ func (r *Ring) kek(ctx context.Context, p Protector, pick func(*cfks.Chain) (*cf
 			return Version{}, secret.Key{}, err
 		}
 		key, epoch, err := r.kekSecret(ctx, s, rec, keyAt{c, k})
-		if errors.Is(err, secret.ErrDestroyed) && tries < 3 {
-			continue // dropped, or another root, under our hands
+		if (errors.Is(err, secret.ErrDestroyed) || errors.Is(err, errSwitched)) && tries < 10 {
+			continue // dropped, switched, or another root, under our hands
 		}
 		if err != nil {
 			return Version{}, secret.Key{}, err

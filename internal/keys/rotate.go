@@ -60,6 +60,9 @@ func (r *Ring) leaseToRotate(ctx context.Context, op string, chain ID) (*lease, 
 		return nil, nil
 	}
 	l, err := r.lease(ctx, rec, cur)
+	if errors.Is(err, errSwitched) {
+		return nil, nil
+	}
 	if err == nil && l.degraded {
 		err = fault.New(op, rec.Protector.String(), fault.NotAllowed, errors.New("the vault of its customer's key cannot be reached"))
 	}

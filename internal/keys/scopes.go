@@ -82,15 +82,19 @@ func (r *Ring) SetAdmin(ctx context.Context, p Protector, to AdminState) error {
 // is quick enough to ask for every segment of a stream. Of a customer's key that was not
 // validated for a while it asks the vault, and waits.
 func (r *Ring) Usable(ctx context.Context, p Protector) error {
-	rec := r.cur.Load().protectors[p]
-	if err := usableRecord("keys.Usable", p, rec); err != nil {
-		return err
+	for {
+		rec := r.cur.Load().protectors[p]
+		if err := usableRecord("keys.Usable", p, rec); err != nil {
+			return err
+		}
+		cur := rec.Current()
+		if cur == nil {
+			return nil
+		}
+		if _, err := r.lease(ctx, rec, cur); !errors.Is(err, errSwitched) {
+			return err
+		}
 	}
-	if cur := rec.Current(); cur != nil {
-		_, err := r.lease(ctx, rec, cur)
-		return err
-	}
-	return nil
 }
 
 // usableRecord says why an administrator's decision stands against a protector.

@@ -29,7 +29,7 @@ func (s *Store) validated(ctx context.Context, run func() error) error {
 		if !ok {
 			return err
 		}
-		if err := s.ring.Usable(ctx, need.p); err != nil {
+		if err := s.ring.Validate(ctx, need.p); err != nil {
 			return err
 		}
 	}
