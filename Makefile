@@ -6,7 +6,7 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo deve
 LDFLAGS := -s -w -X main.version=$(VERSION)
 TARGETS := linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64 windows/arm64
 
-.PHONY: all build test check format vet staticcheck tidy cross race fips interop interop-cse long long-crypto long-store long-packages bench fuzz clean
+.PHONY: all build test check format vet staticcheck tidy cross race fips interop interop-cse long long-crypto long-store long-packages bench bench-keys fuzz clean
 
 all: build
 
@@ -62,8 +62,12 @@ interop: ## official SDKs and tools against a built server
 interop-cse: ## client-side encryption with the real Python and Java SDKs, over TLS
 	./interop/cse/run.sh
 
-bench:
+bench: ## against a null server and nginx, then what kinds of keys cost
 	./bench/run.sh
+	./bench/keys.sh
+
+bench-keys: ## scopes, customers' keys, double encryption and the XTS kernel, as ratios
+	./bench/keys.sh
 
 # The long run: full sizes, no result from the cache, in parts of at most half an hour:
 # `make long PART=crypto`. Each prints figures, seeds and the date; docs/reliability.md

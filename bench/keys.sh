@@ -6,7 +6,8 @@
 #	bench/keys.sh [ROUNDS]      default: 10, about four minutes
 #
 # BENCH_DUR (400ms), BENCH_CONC (8) and BENCH_KEY_WORK (put4k,get4k,put4m,get4m)
-# choose a smaller run; BENCH_PARTS (tls double fips xts) some of the tables.
+# choose a smaller run; BENCH_PARTS (tls double fips xts) some of the tables. COFFER and
+# COFFER_FIPS name programs that are built already.
 set -euo pipefail
 cd "$(dirname "$0")"
 . ../interop/lib.sh
@@ -53,8 +54,11 @@ case " $parts " in
 	;;
 esac
 case " $parts " in *" fips "*)
-	coffer=$scratch/coffer-fips
-	(cd "$root" && GOFIPS140=v1.0.0 CGO_ENABLED=0 go build -o "$coffer" ./cmd/coffer)
+	coffer=${COFFER_FIPS:-}
+	if [ -z "$coffer" ]; then
+		coffer=$scratch/coffer-fips
+		(cd "$root" && GOFIPS140=v1.0.0 CGO_ENABLED=0 go build -o "$coffer" ./cmd/coffer)
+	fi
 	start_keys
 	echo "**Infrastructure encryption in the FIPS build (A256CBC-HS512), over plain HTTP**" && echo
 	compare http account,double ""
