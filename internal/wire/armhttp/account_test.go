@@ -86,8 +86,9 @@ func TestAccounts(t *testing.T) {
 			"properties.encryption.services.queue.keyType": "Account", "properties.encryption.services.table": nil,
 			"properties.primaryEndpoints.blob": "https://127.0.0.1:10000/acct1/", "properties.statusOfSecondary": nil, "identity": nil,
 		}},
-		{"GET", lower, "", 200, "", map[string]any{"id": acc}}, // paths know no case
-		{"PUT", acc, create, 200, "", nil},                     // and once more is the same
+		{"GET", lower, "", 200, "", map[string]any{"id": acc}},     // paths know no case
+		{"GET", "/" + acc, "", 200, "", map[string]any{"id": acc}}, // and no slashes that are too many
+		{"PUT", acc, create, 200, "", nil},                         // and once more is the same
 		{"PATCH", acc, `{"properties":{"encryption":{"requireInfrastructureEncryption":false}}}`, 409, "AccountPropertyCannotBeUpdated", nil},
 		{"PATCH", acc, `{"properties":{"encryption":{"services":{"queue":{"keyType":"Service"}}}}}`, 409, "AccountPropertyCannotBeUpdated", nil},
 		{"PATCH", acc, `{"properties":{"encryption":{"services":{"blob":{"enabled":false}}}}}`, 400, "InvalidValuesForRequestParameters", nil},

@@ -109,10 +109,15 @@ func New(o Options) *Handler {
 
 // Handles reports whether a path is for this handler.
 func Handles(path string) bool {
-	p := strings.ToLower(path)
+	p := strings.ToLower(clean(path))
 	return strings.HasPrefix(p, "/subscriptions/") || strings.HasPrefix(p, "/providers/microsoft.") ||
 		p == "/subscriptions" || p == "/tenants" || strings.Contains(p, "/providers/microsoft.authorization/")
 }
+
+var slashes = regexp.MustCompile(`/{2,}`)
+
+// clean takes slashes away that clients write twice where they join an address and an id.
+func clean(path string) string { return slashes.ReplaceAllString(path, "/") }
 
 // request is one request, taken apart.
 type request struct {
@@ -137,6 +142,12 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, hr *http.Request) {
 	w.Header().Set("x-ms-request-id", id)
 	w.Header().Set("x-ms-correlation-request-id", id)
 	w.Header().Set("Cache-Control", "no-cache")
+	if p := clean(hr.URL.Path); p != hr.URL.Path {
+		u := *hr.URL
+		u.Path, u.RawPath = p, ""
+		hr = hr.Clone(hr.Context())
+		hr.URL = &u
+	}
 	r := &request{Request: hr, h: h, id: id, answer: w.Header()}
 	status, body, err := h.serve(r)
 	if err != nil {
