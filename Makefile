@@ -58,6 +58,8 @@ fips: ## the frozen validated module, and its tests in FIPS mode
 
 interop: ## official SDKs and tools against a built server
 	./interop/run.sh
+	./interop/round.sh
+	./interop/tour.sh
 
 interop-cse: ## client-side encryption with the real Python and Java SDKs, over TLS
 	./interop/cse/run.sh

@@ -30,7 +30,7 @@ type checkup func(s *Server, ctx context.Context) []Advice
 // checkups are what doctor looks at, in the order of its table.
 var checkups = []checkup{
 	checkRecovery, checkKeyFiles, checkKeyStore, checkPeriods, checkTrail, checkMemory, checkSwap, checkModule,
-	checkDisk, checkAuthority, checkCustomers, checkVaults, checkIdentities, checkMode,
+	checkDisk, checkAuthority, checkCertificate, checkPolicies, checkCustomers, checkVaults, checkIdentities, checkMode,
 }
 
 func (s *Server) opDoctor(ctx context.Context, _ Nothing, _ func(Progress)) (DoctorReport, error) {
