@@ -9,9 +9,10 @@
 //	cse bench FILE BLOB ROUNDS         times azblob and package cse with a file
 //	cse rss BLOB BYTES                 streams a blob of that size up and down
 //	cse queue-read FILE                opens the envelopes of such a list
+//	cse refused BLOB                   ok if the vault's refusal is why it cannot be read
 //
-// Keys and the connection string come by environment. It prints one line a check: ok or
-// fail, a tab, its name.
+// Keys and the connection string come by environment; CSE_VAULT_KEY is the URL of a key
+// that replaces the local ones. It prints one line a check: ok or fail, a tab, its name.
 package main
 
 import (
@@ -66,6 +67,8 @@ func main() {
 		err = queueWrite(ctx, args[1])
 	case "queue-read":
 		err = queueRead(ctx, args[1])
+	case "refused":
+		err = refused(ctx, args[1])
 	case "bench":
 		var rounds int
 		if rounds, err = strconv.Atoi(args[3]); err == nil {
@@ -95,7 +98,10 @@ func box() (*container.Client, error) {
 	return c, err
 }
 
-func keys() (map[string]cse.Key, *cse.KeyRing, error) {
+func keys() (map[string]cse.Key, cse.KeyResolver, error) {
+	if u := os.Getenv("CSE_VAULT_KEY"); u != "" {
+		return vaultKeys(u)
+	}
 	text, err := os.ReadFile(os.Getenv("CSE_AES_KEY"))
 	if err != nil {
 		return nil, nil, err
@@ -296,7 +302,7 @@ func queueWrite(ctx context.Context, path string) error {
 	}
 	var list []message
 	for _, s := range []string{"hello", "", "Grüße, 世界 & <xml>", strings.Repeat("x", 40000)} {
-		m, err := cse.EncryptMessage(ctx, s, &cse.Options{Key: all["aes1"]})
+		m, err := cse.EncryptMessage(ctx, s, &cse.Options{Key: mainKey(all)})
 		if err != nil {
 			return err
 		}

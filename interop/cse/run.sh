@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
 # Client-side encryption with the real SDKs of other languages, over TLS, both ways.
 #
-#	interop/cse/run.sh [python|java|probe|bench]...     default: python java probe
+#	interop/cse/run.sh [python|java|vault|probe|bench]...     default: python java vault probe
 #
 # Every SDK writes, package cse reads; package cse writes, every SDK reads: 0, 1, D-1, D,
-# D+1, 3D+7 bytes, whole and in ranges, under AES and RSA keys. probe asks the SDKs what
+# D+1, 3D+7 bytes, whole and in ranges, under AES and RSA keys. vault does so with keys in
+# a vault of the server, in Go, Python and by command. probe asks the SDKs what
 # spec/client-side-encryption.md leaves open. bench compares speeds, SIZE=1GiB or other.
 #
 # SDKs are installed, pinned, into COFFER_INTEROP_CACHE. Needs Go, Python 3 with venv, a
@@ -17,11 +18,14 @@ cd "$here/.."
 # blob:queue. 12.13.0 is the first with 2.0, 12.12.0 the last without.
 python_sdks="12.31.1:12.18.1 12.13.0:12.4.0 12.12.0:12.3.0"
 python_other="cryptography==50.0.2 six==1.17.0"
+# Those that are run with a vault, and what they are given for it.
+python_vault="12.31.1 12.13.0"
+python_vault_other="azure-keyvault-keys==4.11.3 azure-identity==1.27.0"
 # 12.27.1 is of the first with 2.1, 12.23.0 has the older JSON reader, 12.15.0 is before 2.0.
 java_sdks="12.32.1 12.27.1 12.23.0 12.15.0"
 
 wanted=("$@")
-[ ${#wanted[@]} -gt 0 ] || wanted=(python java probe)
+[ ${#wanted[@]} -gt 0 ] || wanted=(python java vault probe)
 has() { printf '%s\n' "${wanted[@]}" | grep -qx "$1"; }
 
 venv() { echo "$cache/cse/python-$1"; }
@@ -34,6 +38,15 @@ install_python_sdk() { # BLOB QUEUE
 	# shellcheck disable=SC2086
 	"$at/bin/pip" -q install --disable-pip-version-check "azure-storage-blob==$1" "azure-storage-queue==$2" $python_other
 	touch "$at/stamp-$2"
+}
+
+install_python_vault() { # BLOB
+	local at
+	at=$(venv "$1")
+	[ -f "$at/stamp-vault" ] && return
+	# shellcheck disable=SC2086
+	"$at/bin/pip" -q install --disable-pip-version-check $python_vault_other
+	touch "$at/stamp-vault"
 }
 
 install_java_sdk() { # VERSION
@@ -65,7 +78,7 @@ python_sdk() { # VERSION ARGS...
 	local at
 	at=$(venv "$1")
 	shift
-	"$at/bin/python" "$here/python/sdk.py" "$@" 2>"$scratch/python.err"
+	"$at/bin/python" -B "$here/python/sdk.py" "$@" 2>"$scratch/python.err"
 }
 
 results=$scratch/results.tsv
@@ -98,8 +111,11 @@ migrated() {
 }
 
 say "installing what is not there yet"
-if has python || has probe || has bench; then
+if has python || has vault || has probe || has bench; then
 	for v in $python_sdks; do install_python_sdk "${v%%:*}" "${v##*:}"; done
+fi
+if has vault; then
+	for v in $python_vault; do install_python_vault "$v"; done
 fi
 if has java || has probe || has bench; then
 	for v in $java_sdks; do install_java_sdk "$v"; done
@@ -160,6 +176,10 @@ if has java; then
 			part "java $v reads go, 2.1" env CSE_VERSION=2.1 bash -c 'java_sdk "$@"' - "$v" read go21
 		fi
 	done
+fi
+
+if has vault; then
+	. "$here/vault.sh"
 fi
 
 if has probe; then

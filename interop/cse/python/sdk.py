@@ -6,9 +6,10 @@
     sdk.py queue-write FILE         envelopes that the queue SDK makes, one JSON list
     sdk.py bench FILE BLOB          times uploads and downloads of a file
     sdk.py queue-read FILE          opens the envelopes of such a list
+    sdk.py refused BLOB             ok if the vault's refusal is why it cannot be read
 
-Keys and the connection string come by environment. Prints one line a check:
-ok or fail, a tab, its name.
+Keys and the connection string come by environment; CSE_VAULT_KEY is the URL of a key
+that replaces the local ones. Prints one line a check: ok or fail, a tab, its name.
 """
 
 import base64
@@ -65,12 +66,33 @@ class RSAKey:
         return self.private.decrypt(key, self.padding())
 
 
+IN_VAULT = bool(os.environ.get("CSE_VAULT_KEY"))
+
+
 def keys():
+    if IN_VAULT:
+        import vault
+
+        return vault.keys()
     with open(os.environ["CSE_AES_KEY"], "rb") as f:
         aes = AESKey("aes1", base64.b64decode(f.read()))
     with open(os.environ["CSE_RSA_KEY"], "rb") as f:
         rsa = RSAKey("rsa1", serialization.load_pem_private_key(f.read(), None))
     return {"aes1": aes, "rsa1": rsa}
+
+
+def main_key():
+    """The key for what needs only one."""
+    return keys()["RSA-OAEP-256" if IN_VAULT else "aes1"]
+
+
+def resolver():
+    """Finds the keys of the vault; None for local keys, which are given."""
+    if not IN_VAULT:
+        return None
+    import vault
+
+    return vault.resolve
 
 
 def pattern(n, at=0):
@@ -103,6 +125,13 @@ def encrypting(client, key, version):
     return client
 
 
+def decrypting(client, key):
+    """By the key; in a vault by the id that the blob names, which goes first."""
+    client = encrypting(client, key, None)
+    client.key_resolver_function = resolver()
+    return client
+
+
 def write(prefix, version):
     box = service().get_container_client("cse")
     for kid, key in keys().items():
@@ -123,7 +152,7 @@ def read(prefix):
     for blob in box.list_blobs(name_starts_with=prefix + "/"):
         n += 1
         kid, size = blob.name.split("/")[-2], int(blob.name.split("/")[-1])
-        client = encrypting(box.get_blob_client(blob.name), all_keys[kid], None)
+        client = decrypting(box.get_blob_client(blob.name), all_keys[kid])
         try:
             got = client.download_blob().readall()
             report(got == pattern(size), "read " + blob.name)
@@ -134,6 +163,28 @@ def read(prefix):
             report(False, "read " + blob.name, repr(e))
     if n == 0:
         report(False, "read " + prefix, "there are no blobs")
+
+
+def refused(name):
+    import vault
+
+    # 12.13.0 wants a key even where a resolver finds it.
+    key = vault.VaultKey(os.environ["CSE_VAULT_KEY"], "RSA-OAEP-256")
+    client = decrypting(service().get_blob_client("cse", name), key)
+    try:
+        client.download_blob().readall()
+        report(False, "refused " + name, "it was read")
+    except Exception as e:
+        why = e  # the SDK raises its own error from the vault's
+        while why is not None and not from_vault(why):
+            why = why.__cause__ or why.__context__
+        report(why is not None and why.status_code == 403, "refused " + name, repr(why or e))
+
+
+def from_vault(error):
+    response = getattr(error, "response", None)
+    vault = os.environ["CSE_VAULT_KEY"].split("/keys/")[0] + "/"
+    return response is not None and response.request.url.startswith(vault)
 
 
 def misordered(name):
@@ -167,7 +218,7 @@ TEXTS = ["hello", "", "Grüße, 世界 & <xml>", "x" * 40000]
 def queue_write(path):
     from azure.storage.queue._encryption import encrypt_queue_message
 
-    key = keys()["aes1"]
+    key = main_key()
     out = []
     for text in TEXTS:
         for version in ("2.0", "1.0"):
@@ -183,10 +234,11 @@ def queue_read(path):
     class Response:  # what the SDK passes, of which it uses nothing here
         http_response = None
 
+    key, find = main_key(), resolver()
     with open(path) as f:
         for i, m in enumerate(json.load(f)):
             try:
-                got = decrypt_queue_message(m["message"], Response(), True, keys()["aes1"], None)
+                got = decrypt_queue_message(m["message"], Response(), True, None if find else key, find)
                 report(got == m["text"], "queue-read %d" % i)
             except Exception as e:
                 report(False, "queue-read %d" % i, repr(e))
@@ -194,4 +246,4 @@ def queue_read(path):
 
 if __name__ == "__main__":
     {"write": write, "read": read, "misordered": misordered, "bench": bench,
-     "queue-write": queue_write, "queue-read": queue_read}[sys.argv[1]](*sys.argv[2:])
+     "queue-write": queue_write, "queue-read": queue_read, "refused": refused}[sys.argv[1]](*sys.argv[2:])
