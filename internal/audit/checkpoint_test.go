@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -113,9 +114,10 @@ func TestCheckpointAfterAMinute(t *testing.T) {
 // An anchor that cannot be written is said to, and tried again.
 func TestAnchorFails(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		n, down := newNotary(t), true
+		n := newNotary(t)
+		var up atomic.Bool
 		l, err := Open(&fakeFiles{}, Options{Sign: n.sign, Anchor: func(Checkpoint) error {
-			if down {
+			if !up.Load() {
 				return errDisk
 			}
 			return nil
@@ -130,7 +132,7 @@ func TestAnchorFails(t *testing.T) {
 		if st := l.State(); !errors.Is(st.AnchorErr, errDisk) || st.Anchored != 0 {
 			t.Errorf("state %+v", st)
 		}
-		down = false
+		up.Store(true)
 		time.Sleep(CheckpointAfter + time.Second)
 		if st := l.State(); st.AnchorErr != nil || st.Anchored != 1 {
 			t.Errorf("state %+v", st)

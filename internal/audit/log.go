@@ -38,6 +38,7 @@ type Log struct {
 
 	mu     sync.Mutex
 	queue  []waiting
+	taken  int    // of the queue, and being written
 	lost   uint64 // records of After that found the queue full
 	closed bool
 	state  State
@@ -124,7 +125,7 @@ func (l *Log) Before(ctx context.Context, r Record) error {
 // records wait in memory, and those beyond a bound are counted.
 func (l *Log) After(r Record) {
 	l.mu.Lock()
-	if l.closed || len(l.queue) >= maxQueue {
+	if l.closed || len(l.queue)+l.taken >= maxQueue {
 		l.lost++
 		l.state.Lost++
 	} else {
@@ -208,7 +209,7 @@ func (l *Log) take() ([]waiting, bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	batch := l.queue
-	l.queue = nil
+	l.queue, l.taken = nil, len(batch)
 	if l.lost > 0 {
 		batch = append(batch, waiting{rec: lostRecord(l.lost)})
 		l.lost = 0
@@ -229,7 +230,7 @@ func (l *Log) settle(batch []waiting, err error) {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.state.Err = err
+	l.state.Err, l.taken = err, 0
 	if err == nil {
 		l.state.Position = l.pos
 		return

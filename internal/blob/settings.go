@@ -340,8 +340,14 @@ func (s *Service) GetStats(ctx context.Context, c *access.Caller, a name.Account
 
 // GetAccountInfo says what kind of account it is.
 func (s *Service) GetAccountInfo(ctx context.Context, c *access.Caller, a name.Account) (AccountInfo, error) {
-	if _, err := s.begin(ctx, "blob.GetAccountInfo", c, Ref{Account: a}, needInfo); err != nil {
+	k, err := s.begin(ctx, "blob.GetAccountInfo", c, Ref{Account: a}, needInfo)
+	if err != nil {
 		return AccountInfo{}, err
 	}
-	return AccountInfo{SKU: "Standard_RAGRS", Kind: "StorageV2"}, nil
+	// What was never said is what the emulator says.
+	info := AccountInfo{SKU: "Standard_RAGRS", Kind: "StorageV2"}
+	if r := k.acct.Resource; r.SKU != "" {
+		info.SKU, info.Kind = r.SKU, k.acct.Stated().Kind
+	}
+	return info, nil
 }
