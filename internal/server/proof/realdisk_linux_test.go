@@ -36,11 +36,16 @@ func TestPausesUnderLoad(t *testing.T) {
 		r := rand.New(rand.NewPCG(rng.Uint64(), uint64(i)))
 		wg.Go(func() { counts[i] = writers[i].load(p.client, i, r); ended <- i })
 	}
-	for range pauses {
+	for i := range pauses {
 		time.Sleep(time.Duration(20+rng.IntN(100)) * time.Millisecond)
 		p.cmd.Process.Signal(syscall.SIGSTOP)
 		time.Sleep(time.Duration(20+rng.IntN(200)) * time.Millisecond)
 		p.cmd.Process.Signal(syscall.SIGCONT)
+		// One request after every pause, so that each of them meets a server at work.
+		name := fmt.Sprintf("/box/pause-%d", i)
+		if err := expect(201)(p.client.do("PUT", name, []byte(name), "x-ms-blob-type", "BlockBlob")); err != nil {
+			t.Errorf("after pause %d: %v", i, err)
+		}
 	}
 	select {
 	case i := <-ended:
@@ -63,8 +68,8 @@ func TestPausesUnderLoad(t *testing.T) {
 		}
 	}
 	t.Logf("%d pauses, %d acknowledged operations", pauses, total)
-	if total < pauses {
-		t.Errorf("only %d operations: there was no load", total)
+	if total == 0 {
+		t.Error("there was no load")
 	}
 }
 
