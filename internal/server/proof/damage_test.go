@@ -101,7 +101,7 @@ func (d *damager) draw() (*vfs.MemFS, damage) {
 		}
 		writeAll(d.t, fs, path, now)
 		if other == "" {
-			return fs, damage{kind, what, []string{path}}
+			return fs, damage{kind, fmt.Sprintf("%s at %d of %d", what, at, len(old)), []string{path}}
 		}
 		writeAll(d.t, fs, other, old)
 		return fs, damage{kind, what, []string{path, other}}
@@ -302,10 +302,10 @@ func (d *damager) filesOpen(st *store.Store) bool {
 			return false
 		}
 	}
-	if _, err := audit.Verify(st.AuditFiles(), nil); err != nil {
-		return false
-	}
-	return true
+	// A trail that does not begin with entry 1 has lost files, or they are elsewhere: the
+	// report says so.
+	rep, err := audit.Verify(st.AuditFiles(), nil)
+	return err == nil && rep.First == 1
 }
 
 func readWhole(f vfs.File, table bool) error {
