@@ -37,10 +37,11 @@ type cseKeys struct {
 // apply sets the keys of options.
 func (k *cseKeys) apply(ctx context.Context, o *cse.Options) error {
 	o.WrapAlgorithm = k.WrapAlgorithm
-	var err error
-	if o.Key, err = k.main(ctx); err != nil {
+	key, inVault, err := k.main(ctx)
+	if err != nil {
 		return err
 	}
+	o.Key = key
 	var others []cse.Key
 	for id, file := range k.OtherKey {
 		key, err := k.read(id, file)
@@ -50,23 +51,31 @@ func (k *cseKeys) apply(ctx context.Context, o *cse.Options) error {
 		others = append(others, key)
 	}
 	ring, err := cse.NewKeyRing(others...)
+	if err != nil {
+		return err
+	}
 	o.Resolver = ring
-	return err
+	if inVault != nil {
+		o.Resolver = cse.Chain(ring, inVault)
+	}
+	return nil
 }
 
-// main is the key that encrypts; nil if none was given.
-func (k *cseKeys) main(ctx context.Context) (cse.Key, error) {
+// main is the key that encrypts, nil if none was given, and what finds its other versions
+// and the other keys of its vault.
+func (k *cseKeys) main(ctx context.Context) (cse.Key, cse.KeyResolver, error) {
 	switch {
 	case k.VaultKey != "" && k.Key != "":
-		return nil, &cseError{err: errors.New("--key and --vault-key name two keys to encrypt by")}
+		return nil, nil, &cseError{err: errors.New("--key and --vault-key name two keys to encrypt by")}
 	case k.VaultKey != "":
 		return vaultKey(ctx, k.VaultKey, k.VaultToken, k.WrapAlgorithm)
 	case k.Key == "":
-		return nil, nil
+		return nil, nil, nil
 	case k.KeyID == "":
-		return nil, &cseError{err: errors.New("the key has no id"), hint: "give it a name that stays: --key-id ID"}
+		return nil, nil, &cseError{err: errors.New("the key has no id"), hint: "give it a name that stays: --key-id ID"}
 	}
-	return k.read(k.KeyID, k.Key)
+	key, err := k.read(k.KeyID, k.Key)
+	return key, nil, err
 }
 
 // read reads a key file. Its text never gets into an error.
@@ -133,20 +142,27 @@ func errNoRSA() error {
 }
 
 // vaultKey is a key in a vault, asked with a token that the user brings.
-func vaultKey(ctx context.Context, keyURL, tokenFile, algorithm string) (cse.Key, error) {
+func vaultKey(ctx context.Context, keyURL, tokenFile, algorithm string) (cse.Key, cse.KeyResolver, error) {
 	u, err := url.Parse(keyURL)
 	if err != nil || u.Host == "" {
-		return nil, &cseError{err: errors.New("the URL of the vault's key cannot be read")}
+		return nil, nil, &cseError{err: errors.New("the URL of the vault's key cannot be read")}
 	}
 	if tokenFile == "" {
-		return nil, &cseError{err: errors.New("the vault wants a token"),
-			hint: "az account get-access-token --resource https://vault.azure.net --query accessToken -o tsv > FILE, then --vault-token FILE"}
+		return nil, nil, &cseError{err: errors.New("the vault wants a token"),
+			hint: "az account get-access-token --resource https://vault.azure.net --query accessToken -o tsv > FILE, then --vault-token FILE; " +
+				"for a vault of Coffer, a token of its own endpoint for https://vault.DOMAIN"}
 	}
-	client, err := azkeys.NewClient("https://"+u.Host, fileToken(tokenFile), nil)
+	vault := "https://" + u.Host
+	client, err := azkeys.NewClient(vault, fileToken(tokenFile), nil)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	return keyvault.NewKey(ctx, client, keyURL, &keyvault.KeyOptions{Algorithm: algorithm})
+	resolver, err := keyvault.NewResolver(map[string]*azkeys.Client{vault: client})
+	if err != nil {
+		return nil, nil, err
+	}
+	key, err := keyvault.NewKey(ctx, client, keyURL, &keyvault.KeyOptions{Algorithm: algorithm})
+	return key, resolver, err
 }
 
 // fileToken reads the token anew each time it is asked: files are renewed.

@@ -40,6 +40,13 @@ named() {
 	fi
 }
 
+# old_by_command: a URL without a version names the new one; the old is found beside it.
+old_by_command() {
+	local from=cse/vault-go/$d-2.0/RSA-OAEP-256/$((3 * d + 7))
+	"$coffer" cse download "$from" "$scratch/old" --vault-key "${first%/*}" --vault-token "$scratch/token" >/dev/null
+	if cmp -s "$scratch/plain" "$scratch/old"; then printf 'ok\tdownload %s\n' "$from"; else printf 'fail\tdownload %s\n' "$from"; fi
+}
+
 # by_command: a blob of package cse to a file, and the file up by each algorithm.
 by_command() {
 	local with=(--vault-key "$first" --vault-token "$scratch/token") from=cse/vault-go/$d-2.0/RSA-OAEP-256/$((3 * d + 7)) a to
@@ -97,6 +104,7 @@ with_vault() {
 	part "vault: go reads it" "$scratch/cse" read vault-py-new
 	part "vault: python 12.31.1 reads the old" bash -c 'python_sdk "$@"' - 12.31.1 read vault-go
 	part "vault: go reads the old" "$scratch/cse" read vault-go
+	part "vault: command reads the old" bash -c old_by_command
 	CSE_VAULT_KEY=$first
 
 	"$coffer" vault deny box app --data "$data" >/dev/null
@@ -116,7 +124,7 @@ with_vault() {
 	CSE_VAULT_KEY=$first HTTPS_PROXY=http://$(cat "$scratch/proxy") NO_PROXY=127.0.0.1
 	export AZURE_TENANT_ID AZURE_CLIENT_ID AZURE_CLIENT_SECRET CSE_VAULT_KEY HTTPS_PROXY NO_PROXY
 	(umask 077 && token >"$scratch/token")
-	export -f by_command named said
+	export -f by_command old_by_command named said
 	export coffer first d
 	with_vault
 )
