@@ -303,20 +303,9 @@ func edge(op string, n name.Account, err error) error {
 	if e, ok := errors.AsType[*fault.Error](err); ok {
 		return e
 	}
-	kind := fault.Internal
-	switch {
-	case errors.Is(err, meta.ErrNotFound):
+	kind := meta.FaultKind(err)
+	if errors.Is(err, meta.ErrNotFound) {
 		kind = fault.AccountNotFound
-	case errors.Is(err, meta.ErrFull):
-		kind = fault.Full
-	case errors.Is(err, meta.ErrConflict):
-		kind = fault.Busy
-	case errors.Is(err, meta.ErrFailed), errors.Is(err, meta.ErrClosed):
-		kind = fault.Unavailable
-	case errors.Is(err, context.Canceled):
-		kind = fault.Canceled
-	case errors.Is(err, context.DeadlineExceeded):
-		kind = fault.Timeout
 	}
 	return fault.New(op, string(n), kind, err)
 }

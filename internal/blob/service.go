@@ -157,21 +157,11 @@ func edge(op, what string, err error) error {
 		}
 		return e
 	}
-	kind := fault.Internal
+	kind := meta.FaultKind(err)
 	switch {
 	case errors.Is(err, errRow), errors.Is(err, errMetadata):
 		kind = fault.Corrupt
-	case errors.Is(err, meta.ErrFull):
-		kind = fault.Full
-	case errors.Is(err, meta.ErrConflict):
-		kind = fault.Busy
-	case errors.Is(err, meta.ErrFailed), errors.Is(err, meta.ErrClosed):
-		kind = fault.Unavailable
-	case errors.Is(err, context.Canceled):
-		kind = fault.Canceled
-	case errors.Is(err, context.DeadlineExceeded):
-		kind = fault.Timeout
-	case errors.Is(err, io.ErrUnexpectedEOF):
+	case kind == fault.Internal && errors.Is(err, io.ErrUnexpectedEOF):
 		kind = fault.ContentLengthMismatch
 	}
 	return fault.New(op, what, kind, err)

@@ -259,20 +259,9 @@ func edge(op, what string, err error) error {
 	if e, ok := errors.AsType[*fault.Error](err); ok {
 		return e
 	}
-	kind := fault.Internal
-	switch {
-	case errors.Is(err, errRow):
+	kind := meta.FaultKind(err)
+	if errors.Is(err, errRow) {
 		kind = fault.Corrupt
-	case errors.Is(err, meta.ErrFull):
-		kind = fault.Full
-	case errors.Is(err, meta.ErrConflict):
-		kind = fault.Busy
-	case errors.Is(err, meta.ErrFailed), errors.Is(err, meta.ErrClosed):
-		kind = fault.Unavailable
-	case errors.Is(err, context.Canceled):
-		kind = fault.Canceled
-	case errors.Is(err, context.DeadlineExceeded):
-		kind = fault.Timeout
 	}
 	return fault.New(op, what, kind, err)
 }

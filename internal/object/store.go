@@ -158,21 +158,11 @@ func classify(op string, err error) error {
 	if _, ok := errors.AsType[*fault.Error](err); ok {
 		return err
 	}
-	for _, c := range []struct {
-		err  error
-		kind fault.Kind
-	}{
-		{meta.ErrFull, fault.Full},
-		{extent.ErrFull, fault.Full},
-		{meta.ErrConflict, fault.Busy},
-		{meta.ErrFailed, fault.Unavailable},
-		{meta.ErrClosed, fault.Unavailable},
-		{context.DeadlineExceeded, fault.Timeout},
-		{context.Canceled, fault.Canceled},
-	} {
-		if errors.Is(err, c.err) {
-			return fault.New(op, "", c.kind, err)
-		}
+	if errors.Is(err, extent.ErrFull) {
+		return fault.New(op, "", fault.Full, err)
+	}
+	if kind := meta.FaultKind(err); kind != fault.Internal {
+		return fault.New(op, "", kind, err)
 	}
 	return err
 }

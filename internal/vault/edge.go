@@ -1,7 +1,6 @@
 package vault
 
 import (
-	"context"
 	"errors"
 
 	"github.com/coffer-storage/coffer/internal/crypt/jwk"
@@ -15,12 +14,6 @@ var causes = []struct {
 	kind fault.Kind
 }{
 	{meta.ErrNotFound, fault.VaultKeyNotFound},
-	{meta.ErrFull, fault.Full},
-	{meta.ErrConflict, fault.Busy},
-	{meta.ErrFailed, fault.Unavailable},
-	{meta.ErrClosed, fault.Unavailable},
-	{context.Canceled, fault.Canceled},
-	{context.DeadlineExceeded, fault.Timeout},
 	{errRow, fault.Corrupt},
 	{jwk.ErrOpen, fault.InvalidInput},
 	{jwk.ErrAlgorithm, fault.InvalidInput},
@@ -43,5 +36,5 @@ func edge(op string, r Ref, err error) error {
 			return fault.New(op, r.what(), c.kind, err)
 		}
 	}
-	return fault.New(op, r.what(), fault.Internal, err)
+	return fault.New(op, r.what(), meta.FaultKind(err), err)
 }
