@@ -4,12 +4,14 @@ import (
 	"context"
 	"errors"
 	"net/url"
+	"slices"
 	"strings"
 
 	"github.com/coffer-storage/coffer/internal/fault"
 	"github.com/coffer-storage/coffer/internal/identity"
 	"github.com/coffer-storage/coffer/internal/identity/oidcissuer"
 	"github.com/coffer-storage/coffer/internal/keys"
+	"github.com/coffer-storage/coffer/internal/keys/vaultkey"
 	"github.com/coffer-storage/coffer/internal/name"
 )
 
@@ -40,18 +42,32 @@ func (c *Config) checkIdentity() error {
 
 // identityOptions configure the identity service.
 func (s *Server) identityOptions() identity.Options {
-	o := identity.Options{Issuer: s.identityURL, IsVault: isVault, VaultLife: s.cfg.KeyCache, AllowUnsigned: s.cfg.AllowUnsigned && !s.cfg.offline}
+	o := identity.Options{Issuer: s.identityURL, IsVault: s.cfg.isVault, VaultLife: s.cfg.KeyCache, AllowUnsigned: s.cfg.AllowUnsigned && !s.cfg.offline}
 	for _, u := range s.cfg.Issuers {
 		o.External = append(o.External, oidcissuer.New(u, oidcissuer.Options{Now: s.now}))
 	}
 	return o
 }
 
-// isVault reports whether an audience is that of vaults or of Managed HSMs, here or in
-// the cloud: https://vault.SUFFIX, https://managedhsm.SUFFIX.
-func isVault(audience string) bool {
+// isVault reports whether an audience is that of vaults or of Managed HSMs: by its name,
+// https://vault.SUFFIX and https://managedhsm.SUFFIX, or because --vault-suffix says so.
+func (c *Config) isVault(audience string) bool {
 	u, err := url.Parse(audience)
-	return err == nil && (strings.HasPrefix(u.Host, "vault.") || strings.HasPrefix(u.Host, "managedhsm."))
+	if err != nil {
+		return false
+	}
+	host := strings.ToLower(u.Hostname())
+	if strings.HasPrefix(host, "vault.") || strings.HasPrefix(host, "managedhsm.") {
+		return true
+	}
+	return slices.ContainsFunc(c.VaultSuffixes, func(text string) bool {
+		s, err := vaultkey.ParseSuffix(text) // checked at the start
+		if err != nil {
+			return false
+		}
+		of, err := url.Parse(s.Audience)
+		return err == nil && (strings.EqualFold(host, of.Hostname()) || host == s.Host)
+	})
 }
 
 // identityURL is how clients reach the identity endpoint.

@@ -347,6 +347,30 @@ func TestManagedIdentity(t *testing.T) {
 	}
 }
 
+// TestTokensForVaultsAreShort: for every vault that this server knows of, a managed
+// identity's token lives no longer than the switch of the vault's key may take.
+func TestTokensForVaultsAreShort(t *testing.T) {
+	c := Config{VaultSuffixes: []string{"keys.example.com", "hsm.example.com=https://Modules.example.com"}}
+	for audience, want := range map[string]bool{
+		"https://vault.localhost":              true,
+		"https://vault.localhost:10003":        true,
+		"https://Vault.azure.net":              true,
+		"https://managedhsm.azure.net":         true,
+		"https://keys.example.com":             true,
+		"https://KEYS.example.com:10003":       true,
+		"https://modules.example.com":          true,
+		"https://hsm.example.com":              true,
+		"https://storage.azure.com":            false,
+		"https://example.com":                  false,
+		"https://keys.example.com.evil.test":   false,
+		"00000000-0000-4000-8000-000000000000": false,
+	} {
+		if got := c.isVault(audience); got != want {
+			t.Errorf("isVault(%q) = %v, want %v", audience, got, want)
+		}
+	}
+}
+
 // TestDoctorIdentities: the last credential of a program counts, 30, 7 and 1 day ahead.
 func TestDoctorIdentities(t *testing.T) {
 	var ahead atomic.Int64
