@@ -418,6 +418,17 @@ def parse_chain(f, krefs):
     return c
 
 
+def parse_wrapping(f):
+    w = {"w": f.take(16), "role": f.int(1), "uri": f.var()}
+    f.need(1 <= w["role"] <= 3 and w["uri"] and w["w"] != bytes(16))
+    f.need(f.int(1) <= 1)
+    f.var(), f.var()
+    w["r"], w["blob"] = f.take(126), f.var(1024)
+    f.need(w["blob"])
+    f.int(8), f.int(8)
+    return w
+
+
 def parse_body(b):
     f = Fields(b)
     f.need(f.int(1) == 1 and f.int(1) & ~3 == 0 and f.int(8) <= 1 << 33)
@@ -430,9 +441,14 @@ def parse_body(b):
         protector, owner, chain = f.take(17), f.take(16), f.take(16)
         f.need(1 <= f.int(1) <= 3 and f.int(1) <= 1)
         f.int(8)
-        f.need(f.int(4) == 0)  # no vector has a customer's wrapping yet
+        wrappings = [parse_wrapping(f) for _ in range(f.int(4))]
         c = by_id.get(chain)
         f.need(c and c["kind"] == 1 and c["protector"] == protector and c["owner"] == owner)
+        f.need(ascending([w["w"] for w in wrappings]))
+        f.need(len({w["role"] for w in wrappings}) == len(wrappings))
+        named = {w["w"] for w in wrappings}
+        f.need(all(form != 3 or w in named for v in c["versions"] for form, w, _ in v["secrets"]))
+        c["current"] = next((w for w in wrappings if w["role"] == 1), None)
         protectors.append(protector)
     f.need(ascending(protectors) and len(protectors) == sum(c["kind"] == 1 for c in chains))
     facts = []
@@ -476,10 +492,16 @@ def run_cfks(c):
     ik = open_root(f, 2, c["infra-secret"])
     opened = 0
     for ch in chains:
+        under, in_force = {1: (sk, f["srk"]), 2: (ik, f["irk"])}, bytes(16)
+        if ch.get("current"):
+            w = ch["current"]
+            in_force = w["w"]
+            under = {3: (customer_key(c["vault-key"], f["store"], sk, f["srk"], ch, w), in_force)}
         for v in ch["versions"]:
-            for form, _, wrap in v["secrets"]:
-                open_version(f, ch, v, (sk, f["srk"]) if form == 1 else (ik, f["irk"]), wrap)
-                opened += 1
+            for form, w, wrap in v["secrets"]:
+                if form in under and w == in_force:
+                    open_version(f, ch, v, under[form], wrap)
+                    opened += 1
     if opened < 7:
         raise AssertionError(f"only {opened} keys")
 
@@ -492,6 +514,29 @@ def open_version(f, ch, v, under, wrap):
     key = open_seal(*under, aad, wrap)
     if not same(hmac.digest(key, enc(b"coffer/kcv/v1", ch["id"], uint(v["number"])), "sha256")[:16], v["kcv"]):
         refuse("mismatch")
+    return key
+
+
+def customer_key(vault_key, store, sk, srk, ch, w):
+    """K of a wrapping: what the vault unwraps, joined with R of the key store."""
+    try:
+        oaep = padding.OAEP(padding.MGF1(hashes.SHA256()), hashes.SHA256(), None)
+        p = load_der_private_key(vault_key, None).decrypt(w["blob"], oaep)
+    except ValueError:
+        refuse("open")
+    if len(p) != 32:
+        refuse("format")
+    r = open_seal(sk, srk, enc(b"coffer/cmk/r/v1", store, ch["protector"], w["w"]), w["r"])
+    return hkdf(r + p, w["w"], enc(b"coffer/cmk/v1", ch["owner"], ch["protector"], w["uri"]), 32)
+
+
+def run_cmk(c):
+    """One version of a KEK under a customer's key."""
+    w = {"w": c["w"], "uri": c.text("key-uri").encode(), "r": c["r"], "blob": c["wrapped"]}
+    ch = {"id": c["chain"], "kind": 1, "owner": c["owner"], "protector": c["protector"]}
+    v = {"number": int(c.text("version")), "kref": c["kref"], "kcv": c["kcv"]}
+    k = customer_key(c["vault-key"], c["store"], c["seal-key"], c["srk-ref"], ch, w)
+    equal(open_version({"store": c["store"]}, ch, v, (k, c["w"]), c["secret"]), c["kek"])
 
 
 def run_recovery(c):
@@ -614,6 +659,7 @@ RUN = {
     "CFX1": run_cfx1,
     "CFV1": run_file,
     "CFKS": run_cfks,
+    "CMK": run_cmk,
     "RECOVERY": run_recovery,
     "SHARES": run_shares,
 }

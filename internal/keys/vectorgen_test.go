@@ -12,7 +12,6 @@ import (
 	"encoding/binary"
 	"flag"
 	"fmt"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -21,7 +20,7 @@ import (
 	"github.com/coffer-storage/coffer/internal/crypt/vectortest"
 )
 
-var update = flag.Bool("update", false, "write the vectors of spec/testkit/keystore anew")
+var update = flag.Bool("update", false, "write the vectors of spec/testkit/keystore and cmk anew")
 
 // A second implementation of the key-store file, from the specification alone: it
 // shares no code with the package, draws from a fixed stream and builds every byte by
@@ -64,6 +63,12 @@ func refHKDF(ikm, salt, info []byte, n int) []byte {
 	return out
 }
 
+func refKCV(key, chain []byte, version uint64) []byte {
+	m := hmac.New(sha256.New, key)
+	m.Write(refEnc("coffer/kcv/v1", chain, u64(version)))
+	return m.Sum(nil)[:16]
+}
+
 func (s *stream) seal(key, keyref, aad, plain []byte) []byte {
 	salt, nonce := s.bytes(16), s.bytes(12)
 	sum := sha256.Sum256(aad)
@@ -100,6 +105,21 @@ type refChain struct {
 	kind                 byte
 	period               uint64
 	keys                 []refKey
+	wrappings            []refWrapping
+	secrets              func([]refSecret) []refSecret // spoils what a version has
+}
+
+// refWrapping is a wrapping by a customer's key.
+type refWrapping struct {
+	w, r, p, blob    []byte
+	role, follow     byte
+	uri, id, client  string
+	created, demoted uint64
+}
+
+type refSecret struct {
+	form    byte
+	w, wrap []byte
 }
 
 // refStore is everything that a file says.
@@ -167,7 +187,7 @@ func (r *refStore) body() []byte {
 			b = append(b, r.key(c, k)...)
 		}
 		if c.kind == 1 {
-			protectors = append(protectors, slices.Concat(c.protector, c.owner, c.id, []byte{1, 0}, u64(1), make([]byte, 4)))
+			protectors = append(protectors, slices.Concat(c.protector, c.owner, c.id, []byte{1, 0}, u64(1), r.wrappings(c)))
 		}
 	}
 	b = binary.BigEndian.AppendUint32(b, uint32(len(protectors)))
@@ -185,9 +205,7 @@ func (r *refStore) key(c refChain, k refKey) []byte {
 	}
 	kcv := make([]byte, 16)
 	if k.secret != nil {
-		m := hmac.New(sha256.New, k.secret)
-		m.Write(refEnc("coffer/kcv/v1", c.id, u64(k.number)))
-		copy(kcv, m.Sum(nil))
+		kcv = refKCV(k.secret, c.id, k.number)
 	}
 	if k.kcvFlip {
 		kcv[15] ^= 1
@@ -206,7 +224,50 @@ func (r *refStore) key(c refChain, k refKey) []byte {
 	}
 	sk, ref := r.sealKey(form)
 	aad := refEnc("coffer/key/v1", r.store, c.id, u64(uint64(c.kind)), c.owner, c.protector, u64(number), k.kref)
-	return slices.Concat(b, []byte{1, form}, make([]byte, 16), r.s.seal(sk, ref, aad, k.secret))
+	var secrets []refSecret
+	for _, x := range c.wrappings {
+		key := refHKDF(slices.Concat(x.r, x.p), x.w, refEnc("coffer/cmk/v1", c.owner, c.protector, []byte(x.uri)), 32)
+		secrets = append(secrets, refSecret{3, x.w, r.s.seal(key, x.w, aad, k.secret)})
+	}
+	if secrets == nil {
+		secrets = []refSecret{{form, make([]byte, 16), r.s.seal(sk, ref, aad, k.secret)}}
+	}
+	if c.secrets != nil {
+		secrets = c.secrets(secrets)
+	}
+	b = append(b, byte(len(secrets)))
+	for _, x := range secrets {
+		b = slices.Concat(b, []byte{x.form}, x.w, x.wrap)
+	}
+	return b
+}
+
+func (r *refStore) wrappings(c refChain) []byte {
+	b := binary.BigEndian.AppendUint32(nil, uint32(len(c.wrappings)))
+	sk, ref := r.sealKey(1)
+	for _, x := range c.wrappings {
+		b = lv(slices.Concat(b, x.w, []byte{x.role}), []byte(x.uri))
+		b = lv(lv(append(b, x.follow), []byte(x.id)), []byte(x.client))
+		b = append(b, r.s.seal(sk, ref, refEnc("coffer/cmk/r/v1", r.store, c.protector, x.w), x.r)...)
+		b = slices.Concat(lv(b, x.blob), u64(x.created), u64(x.demoted))
+	}
+	return b
+}
+
+// customer puts the KEK of the account under two wrappings of one customer's key: the one
+// in force, and the one before.
+func (r *refStore) customer() *refChain {
+	c := &r.chains[6]
+	for i, role := range []byte{1, 3} {
+		p := r.s.bytes(32)
+		c.wrappings = append(c.wrappings, refWrapping{
+			w: append([]byte{byte(i + 1)}, r.s.bytes(15)...), r: r.s.bytes(32), p: p, role: role, follow: 1,
+			blob: r.s.oaep(&vaultKeys()[0].PublicKey, sha256.New, nil, p),
+			uri:  fmt.Sprintf("https://hq.vault.example/keys/switch/%d", 2-i), id: "/subscriptions/s/identity", client: "app", created: 9,
+		})
+	}
+	c.wrappings[1].demoted = 10
+	return c
 }
 
 func (r *refStore) slot(id []byte, root byte, u, key, ref []byte) []byte {
@@ -266,6 +327,9 @@ func (r *refStore) caseOf(expect, comment string, file []byte) vectortest.Case {
 	c.AddBytes("service-secret", r.uS)
 	c.AddBytes("infra-secret", r.uI)
 	c.AddBytes("pin", r.pin())
+	if r.chains[6].wrappings != nil {
+		c.AddBytes("vault-key", vaultKeyDER(vaultKeys()[0]))
+	}
 	c.AddBytes("file", file)
 	return c
 }
@@ -333,28 +397,51 @@ func refCases() []vectortest.Case {
 	body("identity of head and body differ", func(r *refStore) { r.chains[0].keys[0].secret = r.s.bytes(32) })
 	add(mismatch, "KCV of a KEK changed", func(r *refStore) { r.chains[6].keys[2].kcvFlip = true }, nil)
 	add(open, "secret of another version", func(r *refStore) { r.chains[6].keys[1].aadNumber = 3 }, nil)
+
+	add(vectortest.OK, "customer's key in force and the one before", func(r *refStore) { r.customer() }, nil)
+	add(vectortest.OK, "customer's key without a name of an identity", func(r *refStore) {
+		c := r.customer()
+		c.wrappings = c.wrappings[:1]
+		c.wrappings[0].id, c.wrappings[0].client, c.wrappings[0].follow = "", "", 0
+	}, nil)
+	customer := func(comment string, f func(*refChain)) { body(comment, func(r *refStore) { f(r.customer()) }) }
+	customer("two wrappings in force", func(c *refChain) { c.wrappings[1].role = 1 })
+	customer("wrapping of an unknown role", func(c *refChain) { c.wrappings[1].role = 4 })
+	customer("wrapping of role 0", func(c *refChain) { c.wrappings[1].role = 0 })
+	customer("wrapping follows a little", func(c *refChain) { c.wrappings[0].follow = 2 })
+	customer("wrapping without an address", func(c *refChain) { c.wrappings[1].uri = "" })
+	customer("wrapping without a wrapped value", func(c *refChain) { c.wrappings[1].blob = nil })
+	customer("wrapped value of 1025 bytes", func(c *refChain) { c.wrappings[1].blob = make([]byte, 1025) })
+	customer("secrets of wrappings out of order", func(c *refChain) {
+		c.secrets = func(s []refSecret) []refSecret { return []refSecret{s[1], s[0]} }
+	})
+	customer("one secret twice", func(c *refChain) {
+		c.secrets = func(s []refSecret) []refSecret { return []refSecret{s[0], s[0]} }
+	})
+	customer("secret under an unknown wrapping", func(c *refChain) {
+		c.secrets = func(s []refSecret) []refSecret { s[1].w = bytes.Repeat([]byte{0xFF}, 16); return s }
+	})
+	customer("customer's form without a wrapping", func(c *refChain) {
+		c.secrets = func(s []refSecret) []refSecret { s[0].w = make([]byte, 16); return s }
+	})
+	customer("service's form with a wrapping", func(c *refChain) {
+		c.secrets = func(s []refSecret) []refSecret { s[0].form = 1; return s }
+	})
+	customer("KEK in the form of the infrastructure", func(c *refChain) {
+		c.secrets = func(s []refSecret) []refSecret { s[0].form, s[0].w = 2, make([]byte, 16); return s }
+	})
+	body("system key in the customer's form", func(r *refStore) {
+		w := r.customer().wrappings[0].w
+		r.chains[5].secrets = func(s []refSecret) []refSecret { s[0].form, s[0].w = 3, w; return s }
+	})
+	body("wrappings out of order", func(r *refStore) {
+		c := r.customer()
+		slices.Reverse(c.wrappings)
+		c.secrets = func(s []refSecret) []refSecret { slices.Reverse(s); return s }
+	})
 	return out
 }
 
 func TestMakeVectors(t *testing.T) {
-	dir := filepath.Join(vectortest.Root(), "keystore")
-	for _, c := range refCases() {
-		path := filepath.Join(dir, c.Name+".txt")
-		if *update {
-			if err := os.MkdirAll(dir, 0o755); err != nil {
-				t.Fatal(err)
-			}
-			if err := os.WriteFile(path, []byte(c.String()), 0o644); err != nil {
-				t.Fatal(err)
-			}
-		}
-		b, err := os.ReadFile(path)
-		if err != nil {
-			t.Error(err)
-			continue
-		}
-		if string(b) != c.String() {
-			t.Errorf("%s is not what the second implementation makes", c.Name)
-		}
-	}
+	compareVectors(t, filepath.Join(vectortest.Root(), "keystore"), refCases())
 }

@@ -68,6 +68,20 @@ func openVector(t *testing.T, c vectortest.Case) (int, error) {
 		return 0, err
 	}
 	n := 0
+	s.unlocked = map[ID]secret.Key{}
+	for p, rec := range s.protectors {
+		cur := rec.Current()
+		if cur == nil {
+			continue
+		}
+		value, err := vaultOpens(vaultKeyOf(t, c), cur.Blob)
+		if err != nil {
+			return 0, err
+		}
+		if s.unlocked[cur.W], err = s.deriveCustomer(p, cur, secret.New(value)); err != nil {
+			return 0, err
+		}
+	}
 	for i := range s.body.Chains {
 		c := &s.body.Chains[i]
 		for j := range c.Keys {
