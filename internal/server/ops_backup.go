@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/cockroachdb/pebble/v2/vfs"
+
 	"github.com/coffer-storage/coffer/internal/audit"
 	"github.com/coffer-storage/coffer/internal/fault"
 	"github.com/coffer-storage/coffer/internal/keys"
@@ -109,7 +111,7 @@ func VerifyBackup(ctx context.Context, cfg Config, dir string, kit []string, pro
 	if err != nil {
 		return BackupReport{}, err
 	}
-	r, err := backup.Verify(ctx, dir, cfg.opener(places, kit), bytesProgress(progress))
+	r, err := backup.Verify(ctx, vfs.Default, dir, cfg.opener(places, kit), bytesProgress(progress))
 	if err != nil {
 		return BackupReport{}, withHintFor(err, map[fault.Kind]string{fault.Corrupt: "do not use this set; make another one with coffer backup create"})
 	}
@@ -124,7 +126,7 @@ func RestoreBackup(ctx context.Context, cfg Config, dir string, kit []string, pr
 	if err != nil {
 		return BackupReport{}, err
 	}
-	r, err := backup.Restore(ctx, dir, cfg.Data, cfg.opener(places, kit), bytesProgress(progress))
+	r, err := backup.Restore(ctx, vfs.Default, dir, cfg.Data, cfg.opener(places, kit), bytesProgress(progress))
 	if err != nil {
 		return BackupReport{}, withHintFor(err, map[fault.Kind]string{
 			fault.Exists:     "name an empty directory with --data DIR",

@@ -16,6 +16,7 @@
 package backup
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"errors"
@@ -23,7 +24,9 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"path"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -58,9 +61,10 @@ func (p Progress) tell(stage string, done, total int64) {
 	}
 }
 
-// Create makes a set of s in dir, which must be empty or not there.
+// Create makes a set of s in dir, which must be empty or not there, on the file system
+// of the store.
 func Create(ctx context.Context, s *store.Store, dir string, now time.Time, progress Progress) (Result, error) {
-	if err := emptyDir("backup.Create", dir, s.Dir); err != nil {
+	if err := emptyDir(s.FS, "backup.Create", dir, s.Dir); err != nil {
 		return Result{}, err
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
@@ -109,14 +113,14 @@ func keepUp(ctx context.Context, giveUp context.CancelCauseFunc, f fence) (stop 
 }
 
 // emptyDir makes dir, which must be empty and not lie in other.
-func emptyDir(op, dir, other string) error {
+func emptyDir(disk vfs.FS, op, dir, other string) error {
 	if rel, err := filepath.Rel(other, dir); err == nil && rel != ".." && !strings.HasPrefix(rel, ".."+string(filepath.Separator)) {
 		return fault.New(op, dir, fault.NotAllowed, fmt.Errorf("it lies inside %s and would be lost with it", other))
 	}
-	if err := mkdirSynced(dir); err != nil {
+	if err := mkdirSynced(disk, dir); err != nil {
 		return err
 	}
-	names, err := os.ReadDir(dir)
+	names, err := disk.List(dir)
 	if err == nil && len(names) > 0 {
 		err = fault.New(op, dir, fault.Exists, errors.New("the directory is not empty"))
 	}
@@ -125,20 +129,20 @@ func emptyDir(op, dir, other string) error {
 
 // mkdirSynced makes dir, and makes durable that its parents name it: a set, or a restored
 // store, that was reported as done is there after a power cut.
-func mkdirSynced(dir string) error {
-	if _, err := os.Stat(dir); err == nil {
+func mkdirSynced(disk vfs.FS, dir string) error {
+	if _, err := disk.Stat(dir); err == nil {
 		return nil
 	}
-	parent := filepath.Dir(dir)
+	parent := disk.PathDir(dir)
 	if parent != dir {
-		if err := mkdirSynced(parent); err != nil {
+		if err := mkdirSynced(disk, parent); err != nil {
 			return err
 		}
 	}
-	if err := os.Mkdir(dir, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+	if err := disk.MkdirAll(dir, 0o700); err != nil {
 		return err
 	}
-	return sealedfs.SyncDir(vfs.Default, parent)
+	return sealedfs.SyncDir(disk, parent)
 }
 
 // creator makes one set.
@@ -152,15 +156,18 @@ type creator struct {
 	total    int64
 }
 
+// path is where a file of the set lies.
+func (c *creator) path(rel string) string { return c.s.FS.PathJoin(c.dir, rel) }
+
 func (c *creator) copyAll(now time.Time) error {
 	c.result.Sequence = c.s.Meta.Sequence()
 	c.result.Created, c.result.Store = now.UTC(), c.s.Ring.StoreID()
 	for _, d := range []string{"audit", "tls", "extents"} {
-		if err := os.MkdirAll(filepath.Join(c.dir, d), 0o700); err != nil {
+		if err := c.s.FS.MkdirAll(c.path(d), 0o700); err != nil {
 			return err
 		}
 	}
-	if err := c.s.Meta.Checkpoint(filepath.Join(c.dir, "lsm")); err != nil {
+	if err := c.s.Meta.Checkpoint(c.path("lsm")); err != nil {
 		return fmt.Errorf("checkpoint: %w", err)
 	}
 	// After the checkpoint: rows name only key versions that are in it.
@@ -171,11 +178,11 @@ func (c *creator) copyAll(now time.Time) error {
 			return err
 		}
 	}
-	if err := sealedfs.WriteHeads(vfs.Default, c.dir, frozen); err != nil {
+	if err := sealedfs.WriteHeads(c.s.FS, c.dir, frozen); err != nil {
 		return fmt.Errorf("HEAD: %w", err)
 	}
 	for _, n := range []string{"keystore.A", "keystore.B"} {
-		if err := sealedfs.WriteAtomic(vfs.Default, filepath.Join(c.dir, n), frozen.bytes); err != nil {
+		if err := sealedfs.WriteAtomic(c.s.FS, c.path(n), bytes.Clone(frozen.bytes)); err != nil {
 			return err
 		}
 	}
@@ -236,7 +243,7 @@ func (c *creator) copyExtents() error {
 		}
 		size := i.Size
 		if i.Open { // ranges that were reserved and are not written yet have no row
-			st, err := os.Stat(from)
+			st, err := c.s.FS.Stat(from)
 			if err != nil {
 				return err
 			}
@@ -255,25 +262,25 @@ func (c *creator) take(from, rel string, size int64, mayLink bool) error {
 	if err := c.ctx.Err(); err != nil {
 		return err
 	}
-	to := filepath.Join(c.dir, rel)
-	if err := os.MkdirAll(filepath.Dir(to), 0o700); err != nil {
+	to := c.path(rel)
+	if err := c.s.FS.MkdirAll(c.s.FS.PathDir(to), 0o700); err != nil {
 		return err
 	}
-	if mayLink && os.Link(from, to) == nil {
+	if mayLink && c.s.FS.Link(from, to) == nil {
 		c.result.Linked++
 		return nil
 	}
-	in, err := os.Open(from)
+	in, err := c.s.FS.Open(from)
 	if err != nil {
 		return err
 	}
 	defer in.Close()
-	return writeFile(to, io.LimitReader(in, size), size)
+	return writeFile(c.s.FS, to, io.LimitReader(in, size), size)
 }
 
 // writeFile writes a new file of exactly size bytes, durably.
-func writeFile(to string, in io.Reader, size int64) error {
-	out, err := os.OpenFile(to, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+func writeFile(disk vfs.FS, to string, in io.Reader, size int64) error {
+	out, err := disk.Create(to, vfs.WriteCategoryUnspecified)
 	if err != nil {
 		return err
 	}
@@ -293,7 +300,7 @@ func (c *creator) copyTrail() error { return c.copyDir("audit", ".aud") }
 func (c *creator) copyTLS() error { return c.copyDir("tls", "") }
 
 func (c *creator) copyDir(dir, suffix string) error {
-	names, err := os.ReadDir(filepath.Join(c.s.Dir, dir))
+	names, err := c.s.FS.List(c.s.FS.PathJoin(c.s.Dir, dir))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
@@ -301,15 +308,19 @@ func (c *creator) copyDir(dir, suffix string) error {
 		return err
 	}
 	for _, n := range names {
-		if !n.Type().IsRegular() || !strings.HasSuffix(n.Name(), suffix) || strings.Contains(n.Name(), ".tmp-") {
+		if !strings.HasSuffix(n, suffix) || strings.Contains(n, ".tmp-") {
 			continue
 		}
-		info, err := n.Info()
+		rel := c.s.FS.PathJoin(dir, n)
+		from := c.s.FS.PathJoin(c.s.Dir, rel)
+		info, err := lstat(c.s.FS, from)
 		if err != nil {
 			return err
 		}
-		rel := filepath.Join(dir, n.Name())
-		if err := c.take(filepath.Join(c.s.Dir, rel), rel, info.Size(), false); err != nil {
+		if !info.Mode().IsRegular() {
+			continue
+		}
+		if err := c.take(from, rel, info.Size(), false); err != nil {
 			return err
 		}
 	}
@@ -319,11 +330,11 @@ func (c *creator) copyDir(dir, suffix string) error {
 // writeManifest hashes what is there, makes it durable and seals the list.
 func (c *creator) writeManifest(k sealedfs.Keys) error {
 	var done int64
-	err := walk(c.dir, func(rel string, size int64) error {
+	err := walk(c.s.FS, c.dir, func(rel string, size int64) error {
 		f := File{Path: rel, Size: uint64(size)}
 		c.progress.tell("hash", done, 0)
 		var err error
-		if f.Sum, err = hashFile(c.ctx, filepath.Join(c.dir, rel), size); err != nil {
+		if f.Sum, err = hashFile(c.ctx, c.s.FS, c.path(rel), size); err != nil {
 			return err
 		}
 		c.result.Files = append(c.result.Files, f)
@@ -335,45 +346,74 @@ func (c *creator) writeManifest(k sealedfs.Keys) error {
 	}
 	c.result.Bytes = done
 	sortFiles(c.result.Files)
-	if err := syncTree(c.dir); err != nil {
+	if err := syncTree(c.s.FS, c.dir); err != nil {
 		return err
 	}
 	sealed, err := sealedfs.SealFile(k, ManifestName, c.result.Manifest.Encode())
 	if err != nil {
 		return err
 	}
-	return sealedfs.WriteAtomic(vfs.Default, filepath.Join(c.dir, ManifestName), sealed)
+	return sealedfs.WriteAtomic(c.s.FS, c.path(ManifestName), sealed)
 }
 
-// walk calls f for every file of a set but the manifest, with slashes in its path.
-func walk(dir string, f func(rel string, size int64) error) error {
-	return filepath.WalkDir(dir, func(p string, d fs.DirEntry, err error) error {
-		if err != nil || d.IsDir() {
-			return err
-		}
-		rel, err := filepath.Rel(dir, p)
-		if err != nil || rel == ManifestName {
-			return err
-		}
-		info, err := d.Info()
-		if err != nil {
-			return err
-		}
-		if !info.Mode().IsRegular() {
+// walk calls do for every file of a set but the manifest, with slashes in its path.
+func walk(disk vfs.FS, dir string, do func(rel string, size int64) error) error {
+	return walkTree(disk, dir, "", func(string) error { return nil }, func(rel string, info fs.FileInfo) error {
+		switch {
+		case rel == ManifestName:
+			return nil
+		case !info.Mode().IsRegular():
 			return fmt.Errorf("backup: %s is no file of a set", rel)
 		}
-		return f(filepath.ToSlash(rel), info.Size())
+		return do(rel, info.Size())
 	})
 }
 
-func hashFile(ctx context.Context, path string, size int64) (sum [32]byte, err error) {
-	f, err := os.Open(path)
+// walkTree calls onDir for the directory rel of dir ("" is dir itself) and for all under
+// it, and onFile for whatever else is there, in the order of names.
+func walkTree(disk vfs.FS, dir, rel string, onDir func(path string) error, onFile func(rel string, info fs.FileInfo) error) error {
+	at := disk.PathJoin(dir, rel)
+	names, err := disk.List(at)
+	if err != nil {
+		return err
+	}
+	if err := onDir(at); err != nil {
+		return err
+	}
+	slices.Sort(names)
+	for _, n := range names {
+		info, err := lstat(disk, disk.PathJoin(at, n))
+		if err != nil {
+			return err
+		}
+		if info.IsDir() {
+			err = walkTree(disk, dir, path.Join(rel, n), onDir, onFile)
+		} else {
+			err = onFile(path.Join(rel, n), info)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// lstat follows no link; only the file system of the operating system has any.
+func lstat(disk vfs.FS, path string) (fs.FileInfo, error) {
+	if disk == vfs.Default {
+		return os.Lstat(path)
+	}
+	return disk.Stat(path)
+}
+
+func hashFile(ctx context.Context, disk vfs.FS, path string, size int64) (sum [32]byte, err error) {
+	in, err := disk.Open(path)
 	if err != nil {
 		return sum, err
 	}
-	defer f.Close()
+	defer in.Close()
 	h := sha256.New()
-	n, err := io.Copy(h, &cancelable{ctx, f})
+	n, err := io.Copy(h, &cancelable{ctx, in})
 	if err == nil && n != size {
 		err = fmt.Errorf("backup: %s changes while it is read", path)
 	}
@@ -394,11 +434,7 @@ func (c *cancelable) Read(p []byte) (int, error) {
 }
 
 // syncTree makes the names in all directories durable.
-func syncTree(dir string) error {
-	return filepath.WalkDir(dir, func(p string, d fs.DirEntry, err error) error {
-		if err != nil || !d.IsDir() {
-			return err
-		}
-		return sealedfs.SyncDir(vfs.Default, p)
-	})
+func syncTree(disk vfs.FS, dir string) error {
+	return walkTree(disk, dir, "", func(path string) error { return sealedfs.SyncDir(disk, path) },
+		func(string, fs.FileInfo) error { return nil })
 }

@@ -7,7 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
+	"io/fs"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -22,16 +22,16 @@ import (
 // Opener opens the key store of a set, kept in port, with key files or a kit.
 type Opener func(ctx context.Context, port keys.Port) (*keys.Ring, error)
 
-// Verify authenticates the set in dir: key store, manifest, the hash of every file, and
-// that HEAD and logs agree.
-func Verify(ctx context.Context, dir string, open Opener, progress Progress) (Result, error) {
-	ring, m, err := openSet(ctx, dir, open)
+// Verify authenticates the set in dir, on a disk: key store, manifest, the hash of every
+// file, and that HEAD and logs agree.
+func Verify(ctx context.Context, disk vfs.FS, dir string, open Opener, progress Progress) (Result, error) {
+	ring, m, err := openSet(ctx, disk, dir, open)
 	if err != nil {
 		return Result{}, err
 	}
 	defer ring.Close()
 	r := Result{Manifest: *m}
-	if err := onlyListed(dir, m); err != nil {
+	if err := onlyListed(disk, dir, m); err != nil {
 		return r, err
 	}
 	var total int64
@@ -40,7 +40,7 @@ func Verify(ctx context.Context, dir string, open Opener, progress Progress) (Re
 	}
 	for _, f := range m.Files {
 		progress.tell("verify", r.Bytes, total)
-		got, err := hashFile(ctx, filepath.Join(dir, filepath.FromSlash(f.Path)), int64(f.Size))
+		got, err := hashFile(ctx, disk, disk.PathJoin(dir, f.Path), int64(f.Size))
 		if err != nil {
 			return r, damaged(dir, f.Path, err)
 		}
@@ -49,7 +49,7 @@ func Verify(ctx context.Context, dir string, open Opener, progress Progress) (Re
 		}
 		r.Bytes += int64(f.Size)
 	}
-	if _, err := sealedfs.New(vfs.Default, dir, ring, sealedfs.Options{}).Check(sealedfs.Expect{}); err != nil {
+	if _, err := sealedfs.New(disk, dir, ring, sealedfs.Options{}).Check(sealedfs.Expect{}); err != nil {
 		return r, err
 	}
 	return r, nil
@@ -60,16 +60,16 @@ func damaged(dir, rel string, err error) error {
 }
 
 // openSet opens the key store of a set and its manifest.
-func openSet(ctx context.Context, dir string, open Opener) (*keys.Ring, *Manifest, error) {
+func openSet(ctx context.Context, disk vfs.FS, dir string, open Opener) (*keys.Ring, *Manifest, error) {
 	const op = "backup.Verify"
-	sealed, err := os.ReadFile(filepath.Join(dir, ManifestName))
-	if errors.Is(err, os.ErrNotExist) {
+	sealed, err := readFile(disk, disk.PathJoin(dir, ManifestName))
+	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil, fault.New(op, dir, fault.Corrupt, errors.New("there is no manifest: this is no backup set, or one that was not finished"))
 	}
 	if err != nil {
 		return nil, nil, err
 	}
-	b, err := os.ReadFile(filepath.Join(dir, "keystore.A"))
+	b, err := readFile(disk, disk.PathJoin(dir, "keystore.A"))
 	if err != nil {
 		return nil, nil, err
 	}
@@ -105,8 +105,8 @@ func openManifest(ring *keys.Ring, sealed, keyStore []byte) (*Manifest, error) {
 }
 
 // onlyListed refuses files that the manifest does not list.
-func onlyListed(dir string, m *Manifest) error {
-	return walk(dir, func(rel string, _ int64) error {
+func onlyListed(disk vfs.FS, dir string, m *Manifest) error {
+	return walk(disk, dir, func(rel string, _ int64) error {
 		_, ok := slices.BinarySearchFunc(m.Files, rel, func(f File, p string) int { return strings.Compare(f.Path, p) })
 		if !ok {
 			return damaged(dir, rel, errors.New("the manifest does not list this file"))
@@ -115,21 +115,31 @@ func onlyListed(dir string, m *Manifest) error {
 	})
 }
 
+// readFile reads a small file of a set.
+func readFile(disk vfs.FS, path string) ([]byte, error) {
+	in, err := disk.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer in.Close()
+	return io.ReadAll(in)
+}
+
 // lastFiles are written last, in this order: without them a start refuses the directory.
 var lastFiles = []string{"keystore.A", "keystore.B", "HEAD.A", "HEAD.B"}
 
-// Restore copies the set in dir to the empty directory data, checking every byte on the
+// Restore copies the set in dir to the empty directory data of the same file system, checking every byte on the
 // way. The caller then opens the store, records the restore and clears the marks that it made void.
-func Restore(ctx context.Context, dir, data string, open Opener, progress Progress) (Result, error) {
-	if err := emptyDir("backup.Restore", data, dir); err != nil {
+func Restore(ctx context.Context, disk vfs.FS, dir, data string, open Opener, progress Progress) (Result, error) {
+	if err := emptyDir(disk, "backup.Restore", data, dir); err != nil {
 		return Result{}, err
 	}
-	ring, m, err := openSet(ctx, dir, open)
+	ring, m, err := openSet(ctx, disk, dir, open)
 	if err != nil {
 		return Result{}, err
 	}
 	defer ring.Close()
-	if err := onlyListed(dir, m); err != nil {
+	if err := onlyListed(disk, dir, m); err != nil {
 		return Result{}, err
 	}
 	r := Result{Manifest: *m}
@@ -141,19 +151,19 @@ func Restore(ctx context.Context, dir, data string, open Opener, progress Progre
 	for _, f := range m.Files {
 		progress.tell("restore", r.Bytes, total)
 		if slices.Contains(lastFiles, f.Path) {
-			if last[f.Path], err = readChecked(dir, f); err != nil {
+			if last[f.Path], err = readChecked(disk, dir, f); err != nil {
 				return r, err
 			}
-		} else if err := restoreFile(ctx, dir, data, f); err != nil {
+		} else if err := restoreFile(ctx, disk, dir, data, f); err != nil {
 			return r, err
 		}
 		r.Bytes += int64(f.Size)
 	}
-	if err := syncTree(data); err != nil {
+	if err := syncTree(disk, data); err != nil {
 		return r, err
 	}
 	for _, n := range lastFiles {
-		if err := sealedfs.WriteAtomic(vfs.Default, filepath.Join(data, n), last[n]); err != nil {
+		if err := sealedfs.WriteAtomic(disk, disk.PathJoin(data, n), last[n]); err != nil {
 			return r, err
 		}
 	}
@@ -161,8 +171,8 @@ func Restore(ctx context.Context, dir, data string, open Opener, progress Progre
 }
 
 // readChecked reads a small file and checks it.
-func readChecked(dir string, f File) ([]byte, error) {
-	b, err := os.ReadFile(filepath.Join(dir, f.Path))
+func readChecked(disk vfs.FS, dir string, f File) ([]byte, error) {
+	b, err := readFile(disk, disk.PathJoin(dir, f.Path))
 	if err == nil && sha256.Sum256(b) != f.Sum {
 		err = errors.New("its hash is not the one in the manifest")
 	}
@@ -173,23 +183,22 @@ func readChecked(dir string, f File) ([]byte, error) {
 }
 
 // restoreFile copies one file; what was copied is what the manifest lists, or nothing.
-func restoreFile(ctx context.Context, dir, data string, f File) error {
-	rel := filepath.FromSlash(f.Path)
-	in, err := os.Open(filepath.Join(dir, rel))
+func restoreFile(ctx context.Context, disk vfs.FS, dir, data string, f File) error {
+	in, err := disk.Open(disk.PathJoin(dir, f.Path))
 	if err != nil {
 		return damaged(dir, f.Path, err)
 	}
 	defer in.Close()
-	to := filepath.Join(data, rel)
-	if err := os.MkdirAll(filepath.Dir(to), 0o700); err != nil {
+	to := disk.PathJoin(data, f.Path)
+	if err := disk.MkdirAll(disk.PathDir(to), 0o700); err != nil {
 		return err
 	}
 	h := sha256.New()
-	if err := writeFile(to, io.TeeReader(&cancelable{ctx, in}, h), int64(f.Size)); err != nil {
+	if err := writeFile(disk, to, io.TeeReader(&cancelable{ctx, in}, h), int64(f.Size)); err != nil {
 		return err
 	}
 	if !bytes.Equal(h.Sum(nil), f.Sum[:]) {
-		os.Remove(to)
+		_ = disk.Remove(to)
 		return damaged(dir, f.Path, errors.New("its hash is not the one in the manifest"))
 	}
 	return nil

@@ -163,10 +163,10 @@ func oneBackup(st *store.Store, sec *secrets, counters []*counter, set, to strin
 	opener := func(ctx context.Context, port keys.Port) (*keys.Ring, error) {
 		return keys.Open(ctx, keys.Options{Store: port, Service: mine.service, Infra: mine.infra})
 	}
-	if _, err := backup.Verify(ctx, set, opener, quiet); err != nil {
+	if _, err := backup.Verify(ctx, vfs.Default, set, opener, quiet); err != nil {
 		return writes, fmt.Errorf("verify of the set: %w", err)
 	}
-	if _, err := backup.Restore(ctx, set, to, opener, quiet); err != nil {
+	if _, err := backup.Restore(ctx, vfs.Default, set, to, opener, quiet); err != nil {
 		return writes, fmt.Errorf("restore: %w", err)
 	}
 	o := mine.options(vfs.Default)

@@ -192,6 +192,28 @@ func (tr *trial) operations(st *store.Store) []func() error {
 	return ops
 }
 
+// miniBackup does what a backup does to the live store: fence, checkpoint, fence down.
+func miniBackup(fs vfs.FS, st *store.Store, i int) error {
+	fence, err := st.Objects.Fence(ctx, "test")
+	if err != nil {
+		return err
+	}
+	dir := fmt.Sprintf("set-%d", i)
+	if err := fs.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	if err := st.Meta.Checkpoint(fs.PathJoin(dir, "lsm")); err != nil {
+		return err
+	}
+	if err := fence.Renew(ctx); err != nil {
+		return err
+	}
+	if err := fs.RemoveAll(dir); err != nil {
+		return err
+	}
+	return fence.Close(ctx)
+}
+
 // pending reports whether an operation on a thing failed, or is under way.
 func (l *ledger) pending(thing string) bool {
 	l.mu.Lock()

@@ -63,7 +63,7 @@ func TestNoPlaintextInBackup(t *testing.T) {
 	opener := func(ctx context.Context, port keys.Port) (*keys.Ring, error) {
 		return keys.Open(ctx, keys.Options{Store: port, Service: sec.service, Infra: sec.infra})
 	}
-	if _, err := backup.Restore(ctx, set, restored, opener, nil); err != nil {
+	if _, err := backup.Restore(ctx, vfs.Default, set, restored, opener, nil); err != nil {
 		t.Fatal(err)
 	}
 	search(t, set, p, "backup")

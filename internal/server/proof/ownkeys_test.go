@@ -75,7 +75,7 @@ func ownKeys(t *testing.T, acct name.Account, double bool) {
 	opener := func(ctx context.Context, port keys.Port) (*keys.Ring, error) {
 		return keys.Open(ctx, keys.Options{Store: port, Service: sec.service, Infra: sec.infra})
 	}
-	if _, err := backup.Restore(ctx, set, restored, opener, quiet); err != nil {
+	if _, err := backup.Restore(ctx, vfs.Default, set, restored, opener, quiet); err != nil {
 		t.Fatal(err)
 	}
 	closed = true

@@ -34,10 +34,11 @@ const stagedSuffix = "?blocks"
 // change is one operation: what it will leave, all of it or nothing.
 type change map[string]value
 
-// promise is what was acknowledged, and the operations under way.
+// promise is what was acknowledged, the operations under way, and the backups of them.
 type promise struct {
 	acked  map[string]value
 	during []change
+	sets   []set
 }
 
 // ledger is kept by the workload and copied at a power cut.
@@ -46,9 +47,12 @@ type ledger struct {
 	acked map[string]value
 	next  int
 	open  map[int]change
+	sets  map[string]set // by directory
 }
 
-func newLedger() *ledger { return &ledger{acked: map[string]value{}, open: map[int]change{}} }
+func newLedger() *ledger {
+	return &ledger{acked: map[string]value{}, open: map[int]change{}, sets: map[string]set{}}
+}
 
 // frozen calls f while no operation begins or is acknowledged.
 func (l *ledger) frozen(f func(promise)) {
@@ -57,6 +61,13 @@ func (l *ledger) frozen(f func(promise)) {
 	p := promise{acked: maps.Clone(l.acked)}
 	for _, id := range slices.Sorted(maps.Keys(l.open)) {
 		p.during = append(p.during, l.open[id])
+	}
+	for _, dir := range slices.Sorted(maps.Keys(l.sets)) {
+		s := l.sets[dir]
+		if !s.made {
+			s.has = maps.Clone(s.has)
+		}
+		p.sets = append(p.sets, s)
 	}
 	f(p)
 }
@@ -91,6 +102,11 @@ func (l *ledger) do(c change, f func() error) error {
 	id := l.next
 	l.next++
 	l.open[id] = c
+	for _, s := range l.sets {
+		if !s.made {
+			s.miss(c)
+		}
+	}
 	l.mu.Unlock()
 	if err := f(); err != nil {
 		return fmt.Errorf("%v: %w", slices.Sorted(maps.Keys(c)), err)

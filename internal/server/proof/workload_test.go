@@ -26,7 +26,7 @@ type load struct {
 	st     *store.Store
 	l      *ledger
 	seed   uint64
-	backup func(i int) error // one whole backup, or nil
+	backup func(worker, i int) error // one whole backup, or nil
 
 	did   [loadKinds]atomic.Int64
 	moved atomic.Int64 // chunks moved by the compaction of extents
@@ -136,7 +136,7 @@ func (w *load) step(rng *rand.Rand, id, i int) error {
 		if w.backup == nil {
 			return nil
 		}
-		return w.backup(i*1000 + id)
+		return w.backup(id, i)
 	}
 	return nil
 }

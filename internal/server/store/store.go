@@ -90,6 +90,7 @@ type Options struct {
 
 // Store is an opened store. Its fields are set once and may be used in parallel.
 type Store struct {
+	FS       vfs.FS // what Dir lies on
 	Dir      string
 	Ring     *keys.Ring
 	Meta     *pebblekv.Store
@@ -120,7 +121,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	s := &Store{Dir: o.Dir}
+	s := &Store{FS: o.FS, Dir: o.Dir}
 	if err := s.open(ctx, &o); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
