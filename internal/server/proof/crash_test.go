@@ -330,67 +330,102 @@ func afterRecovery(st *store.Store, p promise) error {
 }
 
 // TestCreationSurvivesPowerCut cuts the power at every event of the first start: the
-// next start begins again or finishes, and never refuses.
+// next start begins again or finishes, and never refuses; neither does the one after it
+// when that was cut, too.
 func TestCreationSurvivesPowerCut(t *testing.T) {
 	t.Parallel()
-	n := openingCuts(t, func() (*vfs.MemFS, func(vfs.FS) (*store.Store, error)) {
+	n, again := openingCuts(t, func() (*vfs.MemFS, func(vfs.FS) (*store.Store, error)) {
 		sec := newSecrets()
 		return vfs.NewCrashableMem(), func(fs vfs.FS) (*store.Store, error) { return open(fs, sec) }
 	}, func(*testing.T, *store.Store) {})
-	t.Logf("%d cuts while a store was made", n)
-	if n < 20 {
-		t.Errorf("creation changes the disk only %d times", n)
+	t.Logf("%d cuts while a store was made, %d more in the start after one", n, again)
+	if n < 20 || again < n/20 {
+		t.Errorf("%d and %d cuts: creation hardly changes the disk", n, again)
 	}
 }
 
 // openingCuts opens a disk once, cuts at events of it with every level, and opens each
-// of the results again. It returns the number of cuts.
-func openingCuts(t *testing.T, prepare func() (*vfs.MemFS, func(vfs.FS) (*store.Store, error)), check func(*testing.T, *store.Store)) int {
+// of the results again. Some of those openings are cut as well. It returns the numbers
+// of cuts.
+func openingCuts(t *testing.T, prepare func() (*vfs.MemFS, func(vfs.FS) (*store.Store, error)), check func(*testing.T, *store.Store)) (cuts, again int) {
 	t.Helper()
 	disk, opener := prepare()
-	var cuts []cut
-	var mu sync.Mutex
 	rng := rand.New(rand.NewPCG(newSeed(t), 7))
 	every := sized(6, 1, 1)
-	i := 0
+	first, span, err := cutOpening(disk, opener, rng, func(*store.Store) {}, func(i int) []int {
+		if i%every != 0 {
+			return nil
+		}
+		return levels
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	twice := sized(6, 6, 1)   // of so many first cuts one is cut again,
+	points := sized(1, 1, 10) // at so many events of its opening and closing
+	for n, c := range first {
+		second, events, err := cutOpening(c.disk, opener, rng, func(st *store.Store) { check(t, st) }, func(int) []int {
+			if n%twice != 0 || rng.IntN(span) >= points {
+				return nil
+			}
+			return []int{levels[rng.IntN(len(levels))]}
+		})
+		span = max(events, points)
+		if err != nil {
+			t.Errorf("%v: %v", c, err)
+		}
+		for _, d := range second {
+			again++
+			if _, _, err := cutOpening(d.disk, opener, rng, func(st *store.Store) { check(t, st) }, nil); err != nil {
+				t.Errorf("%v, and in the start after it, %v: %v", c, d, err)
+			}
+		}
+	}
+	return len(first), again
+}
+
+// cutOpening opens a disk, does something with the store and closes it. It cuts the
+// power before the ith event that changes the disk in opening and closing, at the levels
+// that at returns; without at nowhere.
+func cutOpening(disk *vfs.MemFS, opener func(vfs.FS) (*store.Store, error), rng *rand.Rand, do func(*store.Store), at func(i int) []int) (cuts []cut, events int, err error) {
+	var mu sync.Mutex
+	armed := at != nil
+	arm := func(on bool) {
+		mu.Lock()
+		defer mu.Unlock()
+		armed = on && at != nil
+	}
 	fs := &tapFS{FS: disk, before: func(e event, path string) error {
 		if !changesDisk(disk, e, path) {
 			return nil
 		}
 		mu.Lock()
 		defer mu.Unlock()
-		if i++; i%every != 0 {
+		if !armed {
 			return nil
 		}
-		for _, level := range levels {
+		events++
+		for _, level := range at(events) {
 			clone := disk.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: level, RNG: rng})
-			cuts = append(cuts, cut{disk: clone, event: e, path: path, index: i, level: level})
+			cuts = append(cuts, cut{disk: clone, event: e, path: path, index: events, level: level})
 		}
 		return nil
 	}}
 	st, err := opener(fs)
 	if err != nil {
-		t.Fatal(err)
+		what := "failed"
+		if fault.Is(err, fault.Rollback) {
+			what = "refused"
+		}
+		return cuts, events, fmt.Errorf("%s: %w", what, err)
 	}
+	arm(false)
+	do(st)
+	arm(true)
 	if err := st.Close(); err != nil {
-		t.Fatal(err)
+		return cuts, events, fmt.Errorf("closing: %w", err)
 	}
 	mu.Lock()
 	defer mu.Unlock()
-	for _, c := range cuts {
-		again, err := opener(c.disk)
-		if err != nil {
-			what := "failed"
-			if fault.Is(err, fault.Rollback) {
-				what = "refused"
-			}
-			t.Errorf("%v: %s: %v", c, what, err)
-			continue
-		}
-		check(t, again)
-		if err := again.Close(); err != nil {
-			t.Errorf("%v: closing: %v", c, err)
-		}
-	}
-	return len(cuts)
+	return cuts, events, nil
 }
