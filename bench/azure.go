@@ -14,7 +14,6 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/streaming"
-	"github.com/Azure/azure-sdk-for-go/sdk/storage/azblob"
 	"github.com/Azure/azure-sdk-for-go/sdk/storage/azblob/blob"
 	"github.com/Azure/azure-sdk-for-go/sdk/storage/azblob/bloberror"
 	"github.com/Azure/azure-sdk-for-go/sdk/storage/azblob/blockblob"
@@ -30,17 +29,39 @@ type azure struct {
 	scope *blob.CPKScopeInfo
 }
 
-func newAzure(c config) (*azure, error) {
-	cred, err := azblob.NewSharedKeyCredential(c.account, c.key)
-	if err != nil {
-		return nil, err
+// plainRange says a range in HTTP's own header too: a server of files knows no other.
+type plainRange struct{}
+
+func (plainRange) Do(r *policy.Request) (*http.Response, error) {
+	for k, v := range r.Raw().Header {
+		if strings.EqualFold(k, "x-ms-range") {
+			r.Raw().Header.Set("Range", v[0])
+			break
+		}
 	}
-	cl, err := container.NewClientWithSharedKeyCredential(strings.TrimRight(c.endpoint, "/")+"/"+c.container, cred,
-		&container.ClientOptions{ClientOptions: azcore.ClientOptions{
-			Transport: &http.Client{Transport: transport(c.insecure)},
-			Retry:     policy.RetryOptions{MaxRetries: -1},
-			Telemetry: policy.TelemetryOptions{Disabled: true},
-		}})
+	return r.Next()
+}
+
+func newAzure(c config) (*azure, error) {
+	opt := &container.ClientOptions{ClientOptions: azcore.ClientOptions{
+		Retry:     policy.RetryOptions{MaxRetries: -1},
+		Telemetry: policy.TelemetryOptions{Disabled: true},
+	}}
+	if !c.stock {
+		opt.Transport = &http.Client{Transport: transport(c.insecure)}
+	}
+	url := strings.TrimRight(c.endpoint, "/") + "/" + c.container
+	var cl *container.Client
+	var err error
+	if c.anonymous {
+		opt.PerCallPolicies = []policy.Policy{plainRange{}}
+		cl, err = container.NewClientWithNoCredential(url, opt)
+	} else {
+		var cred *container.SharedKeyCredential
+		if cred, err = container.NewSharedKeyCredential(c.account, c.key); err == nil {
+			cl, err = container.NewClientWithSharedKeyCredential(url, cred, opt)
+		}
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -57,7 +78,12 @@ func newAzure(c config) (*azure, error) {
 }
 
 func (a *azure) Setup(ctx context.Context) error {
-	_, err := a.cont.Create(ctx, nil)
+	var opt container.CreateOptions
+	if a.c.public {
+		access := container.PublicAccessTypeBlob
+		opt.Access = &access
+	}
+	_, err := a.cont.Create(ctx, &opt)
 	if bloberror.HasCode(err, bloberror.ContainerAlreadyExists) {
 		return nil
 	}

@@ -3,10 +3,8 @@ package main
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"log"
 	"math/rand/v2"
 	"slices"
@@ -23,7 +21,6 @@ type bench struct {
 	dur   time.Duration
 	reps  int
 	pids  []int
-	out   io.Writer
 	bigN  int64
 	listN int
 	tmp   string
@@ -41,6 +38,7 @@ type result struct {
 	Label   string  `json:"label"`
 	Work    string  `json:"work"`
 	Conc    int     `json:"conc"`
+	Round   int     `json:"round"`
 	Ops     int     `json:"ops"`
 	Errors  int     `json:"errors"`
 	Seconds float64 `json:"seconds"`
@@ -53,6 +51,8 @@ type result struct {
 	CliCPU  float64 `json:"client_cpu_s"`
 	RSSMiB  float64 `json:"server_peak_rss_mib"`
 	DiskMiB float64 `json:"server_written_mib"`
+	Value   float64 `json:"value,omitempty"` // what is neither a rate nor CPU time
+	Unit    string  `json:"unit,omitempty"`
 }
 
 const header = "label    work       conc      ops      ops/s      MiB/s    p50 ms    p99 ms  srv s/GiB  srv us/op  rss MiB  errors"
@@ -92,11 +92,6 @@ func (b *bench) all(ctx context.Context, works []string, concs []int) (failed in
 			}
 			failed += r.Errors
 			fmt.Println(r)
-			if b.out != nil {
-				if err := json.NewEncoder(b.out).Encode(r); err != nil {
-					log.Fatal(err)
-				}
-			}
 		}
 	}
 	return failed

@@ -1,14 +1,15 @@
-// Command bench drives one store with fixed closed-loop workloads and prints
-// throughput, latency and what the server process used; a second form makes a
-// table of ratios of several such runs.
+// Command bench compares a store with its peers, in turns: throughput, the server's CPU
+// time and memory, as ratios.
 //
-//	bench -label coffer -endpoint URL -account A -pid PID -json out.jsonl
-//	bench -table out.jsonl -base null,nginx -of coffer
+//	bench -part small,large -coffer PROGRAM -null PROGRAM -nginx PROGRAM -json out.jsonl
+//	bench -report out.jsonl
+//	bench -label coffer -endpoint URL -account A -pid PID -work put4k
 //	bench -kinds account,scope,cpk -scope NAME ... -bars scope=0.97,cpk=0.97
 //	bench -xts TEST-PROGRAM -openssl openssl
 //
-// -kinds compares kinds of keys of one server with the first of them, in short turns;
-// -xts compares the XTS kernels.
+// -part starts the servers itself and measures a part of the table, which -report prints.
+// -label drives one server that is there; profile.sh does so. -kinds compares kinds of keys
+// of one server with the first of them; -xts compares the XTS kernels.
 //
 // The account key comes from BENCH_ACCOUNT_KEY. Client and server share the
 // machine, so absolute figures say little; what counts is the ratio to a peer
@@ -42,16 +43,27 @@ func main() {
 	dur := flag.Duration("dur", 2*time.Second, "length of one timed workload")
 	reps := flag.Int("reps", 1, "repetitions of each big transfer and listing")
 	pids := flag.String("pid", "", "server process ids, comma separated")
-	out := flag.String("json", "", "append results to this file, one JSON object a line")
+	part := flag.String("part", "", "measure these parts of the table: small, large, tls, list, segment, verify, fips, growth")
+	out := flag.String("json", "", "with -part: append results to this file, one JSON object a line")
+	tableOf := flag.String("report", "", "print the table of the results in this file and exit")
+	var s session
+	flag.StringVar(&s.peers.coffer, "coffer", "", "with -part: the program under test")
+	flag.StringVar(&s.peers.fips, "fips", "", "with -part: its FIPS build")
+	flag.StringVar(&s.peers.null, "null", "", "with -part: the null server")
+	flag.StringVar(&s.peers.nginx, "nginx", "", "with -part: nginx")
+	flag.StringVar(&s.peers.minio, "minio", "", "with -part: minio")
+	flag.StringVar(&s.peers.azurite, "azurite", "", "with -part: azurite-blob, run by node")
+	flag.StringVar(&s.fio, "fio", "", "with -part: fio")
+	flag.StringVar(&s.segment, "segment", "", "with -part: the test program of package segment")
+	flag.StringVar(&s.root, "dir", "", "with -part: an empty folder for everything that the servers store")
+	flag.Int64Var(&s.verifyN, "verify", 4<<30, "with -part: bytes that verify reads")
+	growth := flag.String("growth", "10000,100000,1000000", "with -part: numbers of blobs at which growth is measured")
 	big := flag.Int64("big", 1<<30, "size of the big blob")
 	listN := flag.Int("list", 10000, "blobs to list")
 	tmp := flag.String("tmp", "/dev/shm", "folder for the client's own big file")
 	profile := flag.Bool("profile", false, "tell the server to profile the timed part (only one built by profile.sh understands)")
-	table := flag.String("table", "", "print a table of the results in this file and exit")
-	base := flag.String("base", "null,nginx", "with -table: the peers to divide by")
-	of := flag.String("of", "coffer", "with -table: whose figures to divide")
 	kinds := flag.String("kinds", "", "compare kinds of keys: account, scope, cpk, double; the first is what the others are divided by")
-	rounds := flag.Int("rounds", 10, "with -kinds and -xts: turns of each")
+	rounds := flag.Int("rounds", 10, "turns of each with -part, -kinds and -xts")
 	bars := flag.String("bars", "", "with -kinds: least ratio of rates, as scope=0.97 or double/get4m=0.85")
 	flag.StringVar(&c.scope, "scope", "", "with -kinds: the scope of kind scope")
 	double := flag.String("double", "", "with -kinds: the account of kind double; its key comes from BENCH_DOUBLE_KEY")
@@ -64,8 +76,19 @@ func main() {
 		}
 		return
 	}
-	if *table != "" {
-		if err := printTable(os.Stdout, *table, strings.Split(*base, ","), *of); err != nil {
+	if *tableOf != "" {
+		f, err := os.Open(*tableOf)
+		if err == nil {
+			err = report(os.Stdout, f)
+		}
+		if err != nil {
+			log.Fatal(err)
+		}
+		return
+	}
+	if *part != "" {
+		s.rounds, s.dur, s.bigN, s.big, s.listN, s.growth = *rounds, *dur, *big, *big, *listN, numbers(*growth)
+		if err := s.runAll(strings.Split(*part, ","), *out); err != nil {
 			log.Fatal(err)
 		}
 		return
@@ -84,14 +107,6 @@ func main() {
 	}
 	b := &bench{d: d, label: *label, dur: *dur, reps: *reps, bigN: *big, listN: *listN, tmp: *tmp,
 		run: strconv.FormatInt(time.Now().UnixNano(), 36), body: newBody(), pids: numbers(*pids), profile: *profile}
-	if *out != "" {
-		f, err := os.OpenFile(*out, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o644)
-		if err != nil {
-			log.Fatal(err)
-		}
-		defer f.Close()
-		b.out = f
-	}
 	ctx := context.Background()
 	if err := d.Setup(ctx); err != nil {
 		log.Fatalf("setup: %v", err)

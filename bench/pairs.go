@@ -8,7 +8,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
 )
 
@@ -45,15 +44,13 @@ func (p *pairs) bench(kind string) (*bench, error) {
 	default:
 		return nil, fmt.Errorf("unknown kind %q", kind)
 	}
-	d, err := newDriver(c)
+	b, err := newBench(kind, c, p.pids)
 	if err != nil {
 		return nil, err
 	}
-	return &bench{d: d, label: kind, dur: p.dur, reps: 1, run: strconv.FormatInt(time.Now().UnixNano(), 36), body: newBody(), pids: p.pids}, nil
+	b.dur = p.dur
+	return b, nil
 }
-
-// turns are the results of one kind, a round each.
-type turns []result
 
 func (p *pairs) run(w io.Writer, kinds, works []string, barList string) error {
 	limits, err := parseBars(barList)
@@ -78,7 +75,7 @@ func (p *pairs) run(w io.Writer, kinds, works []string, barList string) error {
 		if !ok || load.whole {
 			return fmt.Errorf("no workload %q for kinds", name)
 		}
-		if err := prepare(ctx, benches, load); err != nil {
+		if err := errors.Join(prepare(ctx, benches, load)...); err != nil {
 			return fmt.Errorf("%s: %w", name, err)
 		}
 		for _, conc := range p.conc {
@@ -94,34 +91,20 @@ func (p *pairs) run(w io.Writer, kinds, works []string, barList string) error {
 	return nil
 }
 
-// prepare fills for all kinds at once: what was stored last is the quickest to read.
-func prepare(ctx context.Context, benches []*bench, load workload) error {
-	errs := make([]error, len(benches))
-	var wg sync.WaitGroup
-	for i, b := range benches {
-		wg.Go(func() { errs[i] = load.prepare(ctx, b) })
-	}
-	wg.Wait()
-	return errors.Join(errs...)
-}
-
-// alternate runs a workload under every kind in turn; each round begins with another.
+// alternate runs a workload under every kind in turn.
 func (p *pairs) alternate(ctx context.Context, benches []*bench, name string, load workload, conc int) ([]turns, error) {
 	all := make([]turns, len(benches))
-	for round := range p.rounds {
-		for i := range benches {
-			k := (i + round) % len(benches)
-			r, err := benches[k].one(ctx, name, load, conc)
-			if err == nil && (r.Errors > 0 || r.Ops == 0) {
-				err = fmt.Errorf("%d operations, %d failed", r.Ops, r.Errors)
-			}
-			if err != nil {
-				return nil, fmt.Errorf("%s under %s: %w", name, benches[k].label, err)
-			}
-			all[k] = append(all[k], r)
+	return all, alternate(p.rounds, len(benches), func(k, _ int) error {
+		r, err := benches[k].one(ctx, name, load, conc)
+		if err == nil && (r.Errors > 0 || r.Ops == 0) {
+			err = fmt.Errorf("%d operations, %d failed", r.Ops, r.Errors)
 		}
-	}
-	return all, nil
+		if err != nil {
+			return fmt.Errorf("%s under %s: %w", name, benches[k].label, err)
+		}
+		all[k] = append(all[k], r)
+		return nil
+	})
 }
 
 // line is a row of the table: the median of the rounds' ratios.

@@ -8,7 +8,6 @@ import (
 	"net/http"
 	"os"
 	"strings"
-	"sync"
 )
 
 // plain drives a static file server that takes PUT: no signatures, no blocks,
@@ -70,42 +69,8 @@ func (p *plain) Get(ctx context.Context, name string, off, n int64, w io.Writer)
 	return drain(w, resp.Body)
 }
 
-// GetBig works as the SDK's parallel download does: fixed ranges, par in flight.
 func (p *plain) GetBig(ctx context.Context, name string, f *os.File, size int64, par int) error {
-	next := make(chan int64)
-	go func() {
-		defer close(next)
-		for o := int64(0); o < size; o += p.c.block {
-			next <- o
-		}
-	}()
-	var wg sync.WaitGroup
-	errs := make(chan error, par)
-	for range par {
-		wg.Go(func() {
-			var first error
-			for o := range next { // drained to the end, so that the sender ends too
-				n := min(p.c.block, size-o)
-				got, err := p.Get(ctx, name, o, n, io.NewOffsetWriter(f, o))
-				if err == nil && got != n {
-					err = fmt.Errorf("short range: %d of %d", got, n)
-				}
-				if first == nil {
-					first = err
-				}
-			}
-			if first != nil {
-				errs <- first
-			}
-		})
-	}
-	wg.Wait()
-	select {
-	case err := <-errs:
-		return err
-	default:
-		return nil
-	}
+	return getRanges(ctx, p, name, f, size, p.c.block, par)
 }
 
 func (p *plain) List(context.Context, string) (int, error) { return 0, errSkip }

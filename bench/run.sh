@@ -1,108 +1,89 @@
 #!/usr/bin/env bash
-# Measures a server built from this tree against the null server and, when it
-# is installed, nginx, in turn on the same machine, and prints a table of
-# ratios.
+# Measures a server built from this tree against its peers, in turns on the same machine,
+# and prints one Markdown table: medians, spread, server CPU, memory, ratios, targets.
 #
-#	bench/run.sh [PASSES]      default: 3
+#	bench/run.sh [PART]...      default: all; small large tls list segment verify fips growth
+#	bench/run.sh report         only the table of BENCH_OUT
 #
-# BENCH_DUR (2s), BENCH_CONC (1,8,32), BENCH_BIG (1073741824), BENCH_LIST
-# (10000) and BENCH_WORK choose a smaller run; BENCH_OUT keeps the results (one
-# JSON object a line); BENCH_PROFILE=DIR then profiles the server by workload
-# (profile.sh).
+# The null server always takes part, nginx, fio, MinIO and Azurite when they are there:
+# bench/install.sh brings them. With BENCH_OUT=FILE results are kept (one JSON object a
+# line) and parts may be run one by one; of a part that was run again the last run counts.
+# BENCH_ROUNDS (9), BENCH_DUR (1s), BENCH_BIG (1073741824), BENCH_LIST (10000), BENCH_VERIFY
+# (4294967296) and BENCH_GROWTH (10000,100000,1000000) choose a smaller run; BENCH_DIR is where
+# the servers store (default: where mktemp puts it). COFFER and COFFER_FIPS name programs
+# that are built already.
 set -euo pipefail
 cd "$(dirname "$0")"
 . ../interop/lib.sh
+. ./peers.sh
 
-passes=${1:-3}
+parts=("$@")
+[ ${#parts[@]} -gt 0 ] || parts=(small large tls list segment verify fips growth)
 out=${BENCH_OUT:-$scratch/results.jsonl}
-: >"$out"
-big=${BENCH_BIG:-1073741824} list=${BENCH_LIST:-10000}
-options=(-dur "${BENCH_DUR:-2s}" -conc "${BENCH_CONC:-1,8,32}" -big "$big" -list "$list")
-[ -z "${BENCH_WORK:-}" ] || options+=(-work "$BENCH_WORK")
 CGO_ENABLED=0 go build -o "$scratch/" . ./nullserver
+if [ "${parts[*]}" = report ]; then
+	"$scratch/bench" -report "$out"
+	exit
+fi
+
+# wanted PART: it is one of those to run.
+wanted() { case " ${parts[*]} " in *" $1 "*) return 0 ;; esac && return 1; }
+
+options=(-rounds "${BENCH_ROUNDS:-9}" -dur "${BENCH_DUR:-1s}" -big "${BENCH_BIG:-1073741824}" -list "${BENCH_LIST:-10000}"
+	-verify "${BENCH_VERIFY:-4294967296}" -growth "${BENCH_GROWTH:-10000,100000,1000000}")
+versions=()
+
 build_coffer
-
-start_null() {
-	rm -f "$scratch/null"
-	"$scratch/nullserver" -ready-file "$scratch/null" -big "$big" -list "$list" &
-	server=$!
-	pids+=("$server")
-	wait_file "$scratch/null" "$server" 20
-}
-
-# nginx with as many workers as cores, sendfile and DAV PUT, nothing synced.
-# tcp_nopush stays off: it stalls small ranges.
-start_nginx() {
-	mkdir -p "$scratch/nginx/root" "$scratch/nginx/tmp"
-	nginx_port=$(free_port)
-	cat >"$scratch/nginx/conf" <<-CONF
-		daemon off; pid $scratch/nginx/pid; error_log $scratch/nginx/error.log; worker_processes auto;
-		$([ "$(id -u)" -ne 0 ] || echo 'user root;')
-		events { worker_connections 1024; }
-		http {
-			access_log off; sendfile on; keepalive_requests 1000000; client_max_body_size 0;
-			client_body_temp_path $scratch/nginx/tmp;
-			server {
-				listen 127.0.0.1:$nginx_port;
-				root $scratch/nginx/root;
-				location / { dav_methods PUT DELETE; create_full_put_path on; }
-			}
-		}
-	CONF
-	nginx -c "$scratch/nginx/conf" -p "$scratch/nginx" 2>"$scratch/nginx/start.log" &
-	server=$!
-	pids+=("$server")
-	local i
-	for ((i = 0; i < 100; i++)); do
-		[ -s "$scratch/nginx/pid" ] && break
-		sleep 0.1
-	done
-	# Whoever answers must be the one started here.
-	[ "$(cat "$scratch/nginx/pid")" = "$server" ]
-}
-
-free_port() {
-	python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'
-}
-
-end_server() {
-	kill -TERM "$server"
-	wait_gone "$server" 40
-	wait "$server" || true
-}
-
-bench() { "$scratch/bench" "${options[@]}" -json "$out" "$@"; }
-
-coffer_key() {
-	eval "$("$coffer" env --shell sh --data "$data")"
-	printf '%s' "$COFFER_HTTP_CONNECTION_STRING" | tr ';' '\n' | sed -n 's/^AccountKey=//p'
-}
-
-bases=null
-for ((pass = 1; pass <= passes; pass++)); do
-	say "pass $pass of $passes"
-	start_null
-	BENCH_ACCOUNT_KEY=bnVsbA== bench -label null -endpoint "http://$(cat "$scratch/null")/devstoreaccount1" -pid "$server"
-	end_server
-	if command -v nginx >/dev/null; then
-		bases=null,nginx
-		start_nginx
-		bench -label nginx -driver http -endpoint "http://127.0.0.1:$nginx_port" \
-			-pid "$server,$(pgrep -P "$server" | paste -sd, -)"
-		end_server
-		rm -rf "$scratch/nginx"
-	else
-		say "nginx is not installed: no ratios to it"
+options+=(-coffer "$coffer" -null "$scratch/nullserver")
+if wanted fips; then
+	fips=${COFFER_FIPS:-}
+	if [ -z "$fips" ]; then
+		fips=$scratch/coffer-fips
+		(cd "$root" && GOFIPS140=v1.0.0 CGO_ENABLED=0 go build -o "$fips" ./cmd/coffer)
 	fi
-	start_coffer
-	BENCH_ACCOUNT_KEY=$(coffer_key) bench -label coffer -endpoint "http://$address/devstoreaccount1" -pid "$server"
-	stop_coffer
-	forget_store # each pass starts from an empty one
+	options+=(-fips "$fips")
+fi
+if wanted segment; then
+	(cd "$root" && CGO_ENABLED=0 go test -c -o "$scratch/segment.test" ./internal/crypt/segment)
+	options+=(-segment "$scratch/segment.test")
+fi
+
+PATH=$PATH:/usr/sbin
+if command -v nginx >/dev/null; then
+	options+=(-nginx "$(command -v nginx)")
+	versions+=("$(nginx -v 2>&1 | sed 's,.*nginx/,nginx ,')")
+fi
+if command -v fio >/dev/null; then
+	options+=(-fio "$(command -v fio)")
+	versions+=("$(fio --version | sed 's/fio-/fio /')")
+fi
+if [ -e "$peers/minio-$minio_version.done" ]; then
+	options+=(-minio "$peers/bin/minio")
+	versions+=("MinIO $minio_version")
+fi
+if [ -e "$peers/azurite-$azurite_version.done" ] && command -v node >/dev/null; then
+	options+=(-azurite "$peers/azurite/node_modules/azurite/dist/src/blob/main.js")
+	versions+=("Azurite $azurite_version on Node $(node --version | tr -d v)")
+fi
+versions+=("$(sed -n 's,.*\(azblob\|minio-go/v7\) v\(.*\),\1 \2,p' go.mod | sed 's,/v7,,' | paste -sd, - | sed 's/,/, /')")
+
+BENCH_COMMIT=$(git -C "$root" describe --always --dirty 2>/dev/null || echo unknown)
+BENCH_VERSIONS=$(printf '%s, ' "${versions[@]}" | sed 's/, $//')
+export BENCH_COMMIT BENCH_VERSIONS
+
+store=$(mktemp -d ${BENCH_DIR:+-p "$BENCH_DIR"})
+forget() { rm -rf "$store"; }
+at_cleanup forget
+
+# Each part is a process of its own: one that fails does not take the others with it.
+failed=()
+for part in "${parts[@]}"; do
+	"$scratch/bench" -part "$part" -dir "$store" -json "$out" "${options[@]}" || failed+=("$part")
+	rm -rf "${store:?}/$part"
 done
-
 echo
-"$scratch/bench" -table "$out" -base "$bases" -of coffer
-
-if [ -n "${BENCH_PROFILE:-}" ]; then
-	"$PWD/profile.sh" "$BENCH_PROFILE"
+"$scratch/bench" -report "$out"
+if [ ${#failed[@]} -gt 0 ]; then
+	say "failed: ${failed[*]}"
+	exit 1
 fi

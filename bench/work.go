@@ -44,7 +44,8 @@ var workloads = map[string]workload{
 	"put1g":    {whole: true, maxConc: 8, prepare: nothing, op: putBigOp},
 	"get1g":    {whole: true, maxConc: 8, prepare: bigBlob, op: getBigOp},
 	"stream1g": {whole: true, maxConc: 1, prepare: bigBlob, op: streamOp},
-	"list":     {whole: true, maxConc: 1, prepare: listBlobs, op: listOp},
+	"list":     {whole: true, maxConc: 1, prepare: listed("list/", 64), op: listOp("list/")},
+	"list32k":  {whole: true, maxConc: 1, prepare: listed("list32k/", 32<<10), op: listOp("list32k/")},
 }
 
 func nothing(context.Context, *bench) error { return nil }
@@ -54,12 +55,14 @@ func filled(prefix string, n, size, par int) func(context.Context, *bench) error
 	return func(ctx context.Context, b *bench) error { return b.fill(ctx, prefix, n, size, par) }
 }
 
-// listBlobs puts what list lists; a driver that cannot list is asked first.
-func listBlobs(ctx context.Context, b *bench) error {
-	if _, err := b.d.List(ctx, "none/"); err != nil {
-		return err
+// listed puts what list lists; a driver that cannot list is asked first.
+func listed(prefix string, size int) func(context.Context, *bench) error {
+	return func(ctx context.Context, b *bench) error {
+		if _, err := b.d.List(ctx, "none/"); err != nil {
+			return err
+		}
+		return b.fill(ctx, prefix, b.listN, size, 32)
 	}
-	return b.fill(ctx, "list/", b.listN, 64, 32)
 }
 
 // bigBlob puts the blob that big reads share, and checks one range of it.
@@ -145,14 +148,16 @@ func getBigOp(b *bench, conc int) (operation, func(), error) {
 	}, after, nil
 }
 
-func listOp(b *bench, _ int) (operation, func(), error) {
-	return func(ctx context.Context, _ *rand.Rand) (int64, error) {
-		n, err := b.d.List(ctx, "list/")
-		if err == nil && n != b.listN {
-			err = fmt.Errorf("listed %d of %d", n, b.listN)
-		}
-		return 0, err
-	}, noAfter, nil
+func listOp(prefix string) func(*bench, int) (operation, func(), error) {
+	return func(b *bench, _ int) (operation, func(), error) {
+		return func(ctx context.Context, _ *rand.Rand) (int64, error) {
+			n, err := b.d.List(ctx, prefix)
+			if err == nil && n != b.listN {
+				err = fmt.Errorf("listed %d of %d", n, b.listN)
+			}
+			return 0, err
+		}, noAfter, nil
+	}
 }
 
 // exact gets and throws away, and insists on the number of bytes.

@@ -24,7 +24,7 @@ func compareXTS(w io.Writer, program, openssl string, rounds int) error {
 		if err != nil {
 			return fmt.Errorf("%s: %w", program, err)
 		}
-		if n := goRates(string(out), add); n == 0 {
+		if n := goRates(string(out), "BenchmarkXTS/", add); n == 0 {
 			return fmt.Errorf("%s measured nothing", program)
 		}
 		if openssl == "" {
@@ -47,13 +47,14 @@ func compareXTS(w io.Writer, program, openssl string, rounds int) error {
 	return nil
 }
 
-// goRates reads the lines of a Go benchmark: "BenchmarkXTS/seal/VAES  .. 123 MB/s".
-func goRates(out string, add func(string, float64)) (n int) {
+// goRates reads the lines of a Go benchmark that begin with prefix:
+// "BenchmarkXTS/seal/VAES  .. 123 MB/s".
+func goRates(out, prefix string, add func(string, float64)) (n int) {
 	for l := range strings.Lines(out) {
 		f := strings.Fields(l)
 		name, ok := "", false
 		if len(f) > 0 {
-			name, ok = strings.CutPrefix(f[0], "BenchmarkXTS/")
+			name, ok = strings.CutPrefix(f[0], prefix)
 		}
 		for i := 1; ok && i < len(f); i++ {
 			if f[i] != "MB/s" {

@@ -76,3 +76,19 @@ func BenchmarkRaw(b *testing.B) {
 		})
 	}
 }
+
+// BenchmarkRawOpen is the bar of reading.
+func BenchmarkRawOpen(b *testing.B) {
+	for _, n := range []int{4 << 10, 64 << 10} {
+		b.Run(fmt.Sprintf("%dKiB", n>>10), func(b *testing.B) {
+			a := aead.New(make([]byte, 32))
+			sealed, out := a.Seal(nil, nil, text(n), nil), make([]byte, 0, n)
+			b.SetBytes(int64(n))
+			for b.Loop() {
+				if _, err := a.Open(out, nil, sealed, nil); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
