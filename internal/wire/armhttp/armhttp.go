@@ -7,6 +7,7 @@
 //	    Microsoft.KeyVault/vaults, managedHSMs, deletedVaults, deletedManagedHSMs
 //	    Microsoft.ManagedIdentity/userAssignedIdentities
 //	{scope}/providers/Microsoft.Authorization/roleAssignments, roleDefinitions
+//	/metadata/endpoints                                how to configure a client, for everybody
 //
 // Paths and JSON members are matched without regard to case, every api-version is
 // accepted and the newest form is spoken. Everything is done when the answer is sent:
@@ -86,6 +87,8 @@ type Options struct {
 	Endpoint func(account string) string
 	// Login is the address of the identity endpoint, for refusals of tokens.
 	Login func() string
+	// Suffixes end the names of the server's hosts. It is asked each time; nil: none.
+	Suffixes func() Suffixes
 	// HTTPSOnly says that the blob service refuses plain HTTP from other machines.
 	HTTPSOnly bool
 }
@@ -101,6 +104,9 @@ func New(o Options) *Handler {
 	if o.Endpoint == nil {
 		o.Endpoint = func(string) string { return "" }
 	}
+	if o.Suffixes == nil {
+		o.Suffixes = func() Suffixes { return Suffixes{} }
+	}
 	if o.Login == nil {
 		o.Login = func() string { return "https://localhost:10006" }
 	}
@@ -111,7 +117,7 @@ func New(o Options) *Handler {
 func Handles(path string) bool {
 	p := strings.ToLower(clean(path))
 	return strings.HasPrefix(p, "/subscriptions/") || strings.HasPrefix(p, "/providers/microsoft.") ||
-		p == "/subscriptions" || p == "/tenants" || strings.Contains(p, "/providers/microsoft.authorization/")
+		p == "/subscriptions" || p == "/tenants" || isMetadata(p) || strings.Contains(p, "/providers/microsoft.authorization/")
 }
 
 var slashes = regexp.MustCompile(`/{2,}`)
@@ -199,6 +205,9 @@ func newID() string {
 
 // serve finds the route, lets the caller in and does the work.
 func (h *Handler) serve(r *request) (int, any, error) {
+	if isMetadata(r.URL.Path) {
+		return h.metadata(r)
+	}
 	if err := h.who(r); err != nil {
 		return 0, nil, err
 	}

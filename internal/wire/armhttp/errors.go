@@ -130,6 +130,17 @@ func notFound(what, name string) error {
 	return armError{http.StatusNotFound, "ResourceNotFound", "The Resource '" + what + "/" + clip(name) + "' was not found."}
 }
 
+// number is a whole number, or one that is written as text: a client sends days so.
+type number int
+
+// UnmarshalJSON implements json.Unmarshaler.
+func (n *number) UnmarshalJSON(b []byte) error {
+	if len(b) > 1 && b[0] == '"' && b[len(b)-1] == '"' {
+		b = b[1 : len(b)-1]
+	}
+	return json.Unmarshal(b, (*int)(n))
+}
+
 // readBody decodes a body of JSON; none is an empty object.
 func readBody(r *request, into any) error {
 	b, err := io.ReadAll(io.LimitReader(r.Body, maxBody+1))

@@ -3,6 +3,7 @@ package armhttp
 import (
 	"errors"
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/coffer-storage/coffer/internal/account"
@@ -12,8 +13,8 @@ import (
 )
 
 var groupRoutes = []route{
-	{method: "GET", pattern: "/tenants", action: resources + "read", serve: (*Handler).tenants},
-	{method: "GET", pattern: "/subscriptions", action: resources + "read", serve: (*Handler).listSubscriptions},
+	{method: "GET", pattern: "/tenants", action: resources + "read", serve: (*Handler).tenants, known: true},
+	{method: "GET", pattern: "/subscriptions", action: resources + "read", serve: (*Handler).listSubscriptions, known: true},
 	{method: "GET", pattern: subPath, action: resources + "read", serve: (*Handler).getSubscription},
 	{method: "GET", pattern: subPath + "/locations", action: resources + "locations/read", serve: (*Handler).locations},
 	{method: "GET", pattern: subPath + "/providers", action: resources + "providers/read", serve: (*Handler).listProviders},
@@ -50,8 +51,29 @@ func subscription(id string) subscriptionForm {
 	return subscriptionForm{"/subscriptions/" + id, id, identity.Tenant, "coffer", "Enabled"}
 }
 
-func (h *Handler) listSubscriptions(*request) (int, any, error) {
-	return http.StatusOK, collection{Value: []subscriptionForm{subscription(account.DefaultSubscription)}}, nil
+// listSubscriptions lists those in which the caller has a role, at whatever: clients ask
+// for them when somebody logs in. The operator sees the one that is always there.
+func (h *Handler) listSubscriptions(r *request) (int, any, error) {
+	out := []subscriptionForm{}
+	if r.caller.operator {
+		return http.StatusOK, collection{Value: append(out, subscription(account.DefaultSubscription))}, nil
+	}
+	list, err := h.o.Identities.Assignments(r.Context(), identity.Filter{PrincipalID: r.caller.claims.ObjectID})
+	seen := map[string]bool{}
+	for _, a := range list {
+		id := account.DefaultSubscription // what a role at the root covers
+		if p := strings.Split(a.Scope, "/"); len(p) > 2 && strings.EqualFold(p[1], "subscriptions") {
+			id = p[2]
+		} else if a.Scope != "/" {
+			continue
+		}
+		if k := strings.ToLower(id); !seen[k] {
+			seen[k] = true
+			out = append(out, subscription(id))
+		}
+	}
+	slices.SortFunc(out, func(a, b subscriptionForm) int { return strings.Compare(a.Sub, b.Sub) })
+	return http.StatusOK, collection{Value: out}, err
 }
 
 func (h *Handler) getSubscription(r *request) (int, any, error) {

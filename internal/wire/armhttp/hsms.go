@@ -23,6 +23,7 @@ var hsmRoutes = []route{
 	{method: "GET", pattern: subPath + vaults + "/deletedManagedHSMs", action: "Microsoft.KeyVault/deletedManagedHsms/read", serve: (*Handler).listDeletedHSMs},
 	{method: "GET", pattern: locationAt + "/deletedManagedHSMs/{n}", action: "Microsoft.KeyVault/locations/deletedManagedHsms/read", serve: (*Handler).getDeletedHSM},
 	{method: "POST", pattern: locationAt + "/deletedManagedHSMs/{n}/purge", action: "Microsoft.KeyVault/locations/deletedManagedHsms/purge/action", serve: (*Handler).purgeHSM},
+	{method: "GET", pattern: locationAt + "/operationResults/{n}", action: "Microsoft.KeyVault/locations/operationResults/read", serve: (*Handler).operationResult},
 }
 
 // software is what a Managed HSM says of itself while no hardware is behind it.
@@ -43,7 +44,20 @@ func (h *Handler) listHSMs(r *request) (int, any, error)     { return h.list(r, 
 func (h *Handler) putHSM(r *request) (int, any, error)       { return h.put(r, vault.HSM) }
 func (h *Handler) patchHSM(r *request) (int, any, error)     { return h.patch(r, vault.HSM) }
 func (h *Handler) deleteHSM(r *request) (int, any, error)    { return h.drop(r, vault.HSM) }
-func (h *Handler) purgeHSM(r *request) (int, any, error)     { return h.purge(r, vault.HSM) }
+
+// purgeHSM answers that it was begun, and where the end is seen: clients take nothing
+// else for this one.
+func (h *Handler) purgeHSM(r *request) (int, any, error) {
+	if _, _, err := h.purge(r, vault.HSM); err != nil {
+		return 0, nil, err
+	}
+	at := "/subscriptions/" + r.subscription() + vaults + "/locations/" + r.at["l"] + "/operationResults/" + r.id
+	r.answer.Set("Location", r.origin()+at+"?api-version="+r.version)
+	return http.StatusAccepted, nil, nil
+}
+
+// operationResult answers that an operation is over, as each was when it was answered.
+func (h *Handler) operationResult(*request) (int, any, error) { return http.StatusOK, nil, nil }
 
 func (h *Handler) getHSM(r *request) (int, any, error) {
 	v, err := h.vaultOf(r, vault.HSM)

@@ -13,6 +13,8 @@ type route struct {
 	serve   func(h *Handler, r *request) (int, any, error)
 	// account says that the path is below an account, which has to be there.
 	account bool
+	// known says that who is known at all may: the answer has what is his.
+	known bool
 }
 
 // Beginnings of patterns.
@@ -30,7 +32,7 @@ const (
 )
 
 // routes is everything that is served, before roles.
-var routes = join(groupRoutes, accountRoutes, scopeRoutes, blobRoutes, identityRoutes, vaultRoutes, hsmRoutes)
+var routes = join(groupRoutes, resourceRoutes, accountRoutes, scopeRoutes, blobRoutes, identityRoutes, vaultRoutes, hsmRoutes)
 
 func join(lists ...[]route) []route {
 	var out []route
@@ -70,9 +72,13 @@ func (h *Handler) find(r *request) error {
 		return nil
 	}
 	if known {
-		return armError{http.StatusMethodNotAllowed, "MethodNotAllowed", "The resource does not support the method " + clip(r.Method) + "."}
+		return notThisMethod(r)
 	}
 	return armError{http.StatusNotFound, "InvalidResourceType", "The resource type could not be found: this server does not have what the path names."}
+}
+
+func notThisMethod(r *request) error {
+	return armError{http.StatusMethodNotAllowed, "MethodNotAllowed", "The resource does not support the method " + clip(r.Method) + "."}
 }
 
 func orRoot(scope string) string {

@@ -207,11 +207,15 @@ func (r *request) next(from string) string {
 	}
 	q := r.URL.Query()
 	q.Set("$skiptoken", base64.RawURLEncoding.EncodeToString([]byte(from)))
-	u := url.URL{Scheme: "http", Host: r.Host, Path: r.URL.Path, RawQuery: q.Encode()}
+	return r.origin() + (&url.URL{Path: r.URL.Path, RawQuery: q.Encode()}).String()
+}
+
+// origin is the address that the client reached us by.
+func (r *request) origin() string {
 	if r.TLS != nil {
-		u.Scheme = "https"
+		return "https://" + r.Host
 	}
-	return u.String()
+	return "http://" + r.Host
 }
 
 func listOption(o *scope.ListOptions, n, v string) error {

@@ -37,7 +37,7 @@ type vaultBody struct {
 		SKU         *vaultSKU     `json:"sku"`
 		Policies    *[]policyForm `json:"accessPolicies"`
 		SoftDelete  *bool         `json:"enableSoftDelete"`
-		Days        *int          `json:"softDeleteRetentionInDays"`
+		Days        *number       `json:"softDeleteRetentionInDays"`
 		Protected   *bool         `json:"enablePurgeProtection"`
 		RBAC        *bool         `json:"enableRbacAuthorization"`
 		CreateMode  string        `json:"createMode"`
@@ -227,7 +227,7 @@ func (b *vaultBody) spec(r *request, k vault.Kind) vault.Spec {
 	p := &b.Properties
 	s := vault.Spec{Kind: k, Name: r.at["n"], ResourceID: vaultID(r, k), TenantID: p.Tenant, Location: b.Location, Tags: b.Tags, Admins: p.FirstAdmins}
 	if p.Days != nil {
-		s.SoftDeleteDays = *p.Days
+		s.SoftDeleteDays = int(*p.Days)
 	}
 	s.PurgeProtection = p.Protected != nil && *p.Protected
 	s.RBAC = p.RBAC != nil && *p.RBAC
@@ -274,7 +274,7 @@ func (h *Handler) patch(r *request, k vault.Kind) (int, any, error) {
 
 func (h *Handler) change(r *request, k vault.Kind, b *vaultBody) (int, any, error) {
 	p := &b.Properties
-	c := vault.Change{Tags: b.Tags, SoftDeleteDays: p.Days, PurgeProtection: p.Protected, RBAC: p.RBAC}
+	c := vault.Change{Tags: b.Tags, SoftDeleteDays: (*int)(p.Days), PurgeProtection: p.Protected, RBAC: p.RBAC}
 	if p.SKU != nil {
 		c.SKU = &p.SKU.Name
 	}

