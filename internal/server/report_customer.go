@@ -87,7 +87,7 @@ func (r *Inspection) describeCustomer() {
 	}
 }
 
-// expiries are the days before an end at which doctor speaks up, and how.
+// expiries are the days before an end from which doctor speaks up, and how.
 var expiries = []struct {
 	days  int
 	level string
@@ -96,7 +96,7 @@ var expiries = []struct {
 // expiryLevel is how doctor speaks of something that ends at a time; "" not at all.
 func expiryLevel(now, end time.Time) string {
 	for _, e := range expiries {
-		if end.Before(now.Add(time.Duration(e.days) * 24 * time.Hour)) {
+		if !end.After(now.Add(time.Duration(e.days) * 24 * time.Hour)) {
 			return e.level
 		}
 	}
