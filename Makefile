@@ -64,7 +64,8 @@ interop: ## official SDKs and tools against a built server
 interop-cse: ## client-side encryption with the real Python and Java SDKs, over TLS
 	./interop/cse/run.sh
 
-bench: ## against a null server and nginx, then what kinds of keys cost
+bench: ## against a null server, nginx, MinIO and Azurite, about 45 minutes; then what kinds of keys cost
+	./bench/install.sh
 	./bench/run.sh
 	./bench/keys.sh
 
