@@ -49,6 +49,11 @@ type Reader interface {
 	// are valid only during the call of f. Writes of the own transaction are seen by
 	// Get and by Scan.
 	Scan(lo, hi []byte, reverse bool, f func(key, value []byte) (more bool, err error)) error
+	// Version is for who keeps what Get gave. It names the state of all keys with the
+	// first byte of key: snapshots with the same version show the same under them. To
+	// a transaction it is a read of key. It is false when the state has no name, and
+	// where the own transaction has written.
+	Version(key []byte) (version uint64, ok bool)
 }
 
 // Tx adds writes, visible to others after the commit only.

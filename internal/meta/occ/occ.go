@@ -26,7 +26,7 @@ import (
 	"github.com/coffer-storage/coffer/internal/meta"
 )
 
-// Snapshot is an unchanging state of an engine, used by one goroutine.
+// Snapshot is an unchanging state of an engine. Get and Scan are safe in parallel.
 type Snapshot interface {
 	// Get returns a value that the caller owns, or meta.ErrNotFound.
 	Get(key []byte) ([]byte, error)
@@ -62,6 +62,8 @@ type Engine struct {
 	lock   chan struct{} // holds one token; a channel, so that waiting ends with ctx
 	log    log           // under lock
 	seq    atomic.Uint64 // last commit; changed under lock
+	wrote  versions      // changed under lock
+	newest atomic.Pointer[shared]
 	failed chan struct{} // closed by Fail
 	once   sync.Once
 	cause  atomic.Pointer[error]
@@ -126,6 +128,7 @@ func (e *Engine) Close() bool {
 	go func() { e.running.Wait(); close(done) }()
 	select {
 	case <-done:
+		e.outdate()
 	case <-e.failed:
 	}
 	return first
@@ -137,12 +140,12 @@ func (e *Engine) View(ctx context.Context, f func(meta.Reader) error) error {
 		return err
 	}
 	defer e.running.Done()
-	snap, err := e.backend.Snapshot()
+	snap, err := e.snapshot()
 	if err != nil {
 		return err
 	}
-	defer snap.Close()
-	if err := f(&reader{ctx: ctx, snap: snap}); err != nil {
+	defer snap.release()
+	if err := f(&reader{ctx: ctx, e: e, snap: snap}); err != nil {
 		return err
 	}
 	if e.Failed() != nil {
@@ -234,24 +237,13 @@ func (e *Engine) run(ctx context.Context, f func(meta.Tx) error, alone bool) (an
 		}
 		defer e.release()
 	}
-	t := &tx{ctx: ctx}
-	var broken error
-	t.take = func() (Snapshot, uint64) {
-		// The number first: the snapshot may show more than it says, never less.
-		since := e.seq.Load()
-		snap, err := e.backend.Snapshot()
-		if err != nil {
-			broken = err
-			return noSnapshot{err}, since
-		}
-		return snap, since
-	}
+	t := &tx{ctx: ctx, e: e}
 	defer t.close()
 	if err := f(t); err != nil {
 		return nil, err
 	}
-	if broken != nil {
-		return nil, broken
+	if t.broken != nil {
+		return nil, t.broken
 	}
 	if err := ctx.Err(); err != nil {
 		return nil, err
@@ -282,18 +274,22 @@ func (e *Engine) run(ctx context.Context, f func(meta.Tx) error, alone bool) (an
 
 // commit validates and applies, under the lock.
 func (e *Engine) commit(t *tx, prepared any) error {
-	if e.log.conflicts(t.since, &t.reads) {
+	if t.snap != nil && e.log.conflicts(t.snap.since, &t.reads) {
 		return errRetry
 	}
 	if e.Failed() != nil {
 		return meta.ErrFailed
 	}
+	firsts := t.writes.firsts()
+	e.wrote.set(firsts, unsettled)
 	seq, err := e.backend.Apply(prepared)
 	if err != nil {
-		return err
+		return err // unsettled for ever: perhaps it was applied
 	}
+	e.wrote.set(firsts, seq)
 	e.log.add(seq, &t.writes)
 	e.seq.Store(seq)
+	e.outdate()
 	return nil
 }
 

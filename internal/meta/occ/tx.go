@@ -15,17 +15,25 @@ const checkEvery = 256
 // reader is a View: a snapshot, and nothing to remember.
 type reader struct {
 	ctx  context.Context
-	snap Snapshot
+	e    *Engine
+	snap *shared
 }
 
-func (r *reader) Get(key []byte) ([]byte, error) { return r.snap.Get(key) }
+func (r *reader) Get(key []byte) ([]byte, error) { return r.snap.snap.Get(key) }
+
+func (r *reader) Version(key []byte) (uint64, bool) {
+	if len(key) == 0 {
+		return 0, false
+	}
+	return r.e.wrote.at(key[0], r.snap.since)
+}
 
 func (r *reader) Scan(lo, hi []byte, reverse bool, f func(k, v []byte) (bool, error)) error {
 	s := Span{lo, hi}
 	if s.Empty() {
 		return r.ctx.Err()
 	}
-	return r.snap.Scan(s, reverse, checked(r.ctx, f))
+	return r.snap.snap.Scan(s, reverse, checked(r.ctx, f))
 }
 
 // checked makes a long scan end with its context.
@@ -45,9 +53,9 @@ func checked(ctx context.Context, f func(k, v []byte) (bool, error)) func(k, v [
 // snapshot that is taken at the first need.
 type tx struct {
 	ctx    context.Context
-	take   func() (Snapshot, uint64)
-	snap   Snapshot // nil: nothing read yet
-	since  uint64   // last commit that snap shows
+	e      *Engine
+	snap   *shared // nil: nothing read yet
+	broken error   // that came instead of a snapshot
 	reads  Reads
 	writes Writes
 }
@@ -55,16 +63,35 @@ type tx struct {
 var _ meta.Tx = (*tx)(nil)
 
 func (t *tx) base() Snapshot {
-	if t.snap == nil {
-		t.snap, t.since = t.take()
+	if t.snap == nil && t.broken == nil {
+		t.snap, t.broken = t.e.snapshot()
 	}
-	return t.snap
+	if t.broken != nil {
+		return noSnapshot{t.broken}
+	}
+	return t.snap.snap
 }
 
 func (t *tx) close() {
 	if t.snap != nil {
-		t.snap.Close()
+		t.snap.release()
 	}
+}
+
+// Version tells nothing of tables that the transaction itself has written to.
+func (t *tx) Version(key []byte) (uint64, bool) {
+	if len(key) == 0 || !t.writes.Empty() && t.writes.firsts().has(key[0]) {
+		return 0, false
+	}
+	t.base()
+	if t.broken != nil {
+		return 0, false
+	}
+	n, ok := t.e.wrote.at(key[0], t.snap.since)
+	if ok {
+		t.reads.key(key)
+	}
+	return n, ok
 }
 
 func (t *tx) Get(key []byte) ([]byte, error) {
