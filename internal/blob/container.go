@@ -73,13 +73,10 @@ func containerKey(owner keys.ID, n string) []byte {
 	return append(b, n...)
 }
 
-// getContainer reads a container, or answers meta.ErrNotFound.
+// getContainer reads a container, or answers meta.ErrNotFound. It may be shared with
+// other requests and must not be changed.
 func getContainer(tx *object.Tx, owner keys.ID, n name.Container) (*container, error) {
-	r, err := tx.Get(object.Container, owner, containerKey(owner, string(n)))
-	if err != nil {
-		return nil, err
-	}
-	return decodeContainer(r)
+	return object.Recall(tx, object.Container, owner, containerKey(owner, string(n)), decodeContainer)
 }
 
 func decodeContainer(r *object.Row) (*container, error) {
@@ -302,6 +299,8 @@ func (k *call) changeContainer(ctx context.Context, cond Conditions, change func
 		if err := cond.check(k.op, k.ref.String(), changing, box.state(), fault.ContainerNotFound); err != nil {
 			return err
 		}
+		own := *box
+		box = &own
 		change(box)
 		box.etag, box.modified = k.s.stamp.next(box.etag)
 		w = box.written()

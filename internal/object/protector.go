@@ -40,22 +40,27 @@ func parseProtectorRow(r *Row) (protectorRow, error) {
 	return protectorRow{keys.AdminState(admin[0]), binary.BigEndian.Uint64(epoch), keys.ID(active)}, nil
 }
 
+// decodeProtectorRow is parseProtectorRow for wraps.
+func decodeProtectorRow(r *Row) (protectorRow, error) {
+	pr, err := parseProtectorRow(r)
+	if err != nil {
+		return protectorRow{}, fault.New("object.Wrap", Protectors.Name, fault.Corrupt, err)
+	}
+	return pr, nil
+}
+
 // protector reads the row of p, once in a transaction.
 func (tx *Tx) protector(p keys.Protector) (protectorRow, error) {
 	if pr, ok := tx.active[p]; ok {
 		return pr, nil
 	}
 	key := p.Bytes()
-	r, err := tx.Get(Protectors, tx.s.id, key[:])
+	pr, err := Recall(tx, Protectors, tx.s.id, key[:], decodeProtectorRow)
 	if errors.Is(err, meta.ErrNotFound) {
 		return protectorRow{}, fault.New("object.Wrap", "", fault.KeyGone, errors.New("no such protector"))
 	}
 	if err != nil {
 		return protectorRow{}, err
-	}
-	pr, err := parseProtectorRow(r)
-	if err != nil {
-		return protectorRow{}, fault.New("object.Wrap", Protectors.Name, fault.Corrupt, err)
 	}
 	if tx.active == nil {
 		tx.active = make(map[keys.Protector]protectorRow)

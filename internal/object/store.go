@@ -64,6 +64,7 @@ type Store struct {
 	salter   envelope.Salter // of SYS
 	opened   envelope.Cache  // AEADs of SYS and META that were opened
 	deks     *dekCache
+	recalled recalled
 	held     *holds
 	counters counters
 	deferred deferrals
