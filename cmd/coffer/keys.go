@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/coffer-storage/coffer/internal/server"
@@ -13,6 +14,7 @@ type keysCmd struct {
 	Tree    keysTreeCmd    `cmd:"" help:"Draw the key hierarchy, with how many contents each key protects."`
 	Uses    keysUsesCmd    `cmd:"" help:"List exactly what the key of an account or scope protects."`
 	Destroy keysDestroyCmd `cmd:"" help:"Destroy the key of an account or scope: what it protects is lost for ever."`
+	Recover keysRecoverCmd `cmd:"" help:"Put the customer's key of before back into force, for the day on which the new one is lost."`
 	Drill   keysDrillCmd   `cmd:"" help:"Open a copy of the key store and a data key of every protector."`
 }
 
@@ -58,16 +60,16 @@ func slotRows(slots []server.KeySlot) [][]string {
 
 type keysRotateCmd struct {
 	storeFlags
-	What string `arg:"" help:"account NAME (its KEK), scope ACCOUNT/NAME, system NAME (its system key), vfs, infra, root or infra-root."`
-	Name string `arg:"" optional:"" help:"The account."`
+	What string `arg:"" help:"account NAME (its KEK), scope ACCOUNT/NAME, system NAME (its system key), vault NAME or hsm NAME (the key over its private keys), vfs, infra, root or infra-root."`
+	Name string `arg:"" optional:"" help:"The account, scope, vault or HSM."`
 	Wait bool   `help:"Wait until every data key is wrapped under the new version."`
 
 	NewUnsealKey bool `help:"With a root: replace its unseal key too, so that no key store of before opens with the key file. Copy the file anew."`
 }
 
 func (c *keysRotateCmd) Run(a *app) error {
-	if needs := c.What == "account" || c.What == "scope" || c.What == "system"; needs != (c.Name != "") {
-		return fmt.Errorf("keys rotate %s %s: account, scope and system take a name, the others take none",
+	if needs := slices.Contains([]string{"account", "scope", "system", "vault", "hsm"}, c.What); needs != (c.Name != "") {
+		return fmt.Errorf("keys rotate %s %s: account, scope, system, vault and hsm take a name, the others take none",
 			c.What, strings.TrimSpace(c.Name))
 	}
 	var got server.RotateReport
@@ -92,6 +94,28 @@ func (c *keysRotateCmd) Run(a *app) error {
 		fmt.Fprintln(a.stdout, "data keys are wrapped anew in the background; content is not rewritten")
 	case got.Rewraps > 0:
 		fmt.Fprintf(a.stdout, "%d data keys wrapped anew; content is not rewritten\n", got.Rewraps)
+	}
+	return nil
+}
+
+type keysRecoverCmd struct {
+	storeFlags
+	whichKey
+	Previous bool `required:"" help:"The key that was in force before the present one; its vault has to unwrap with it. It is kept for 24 hours after a change."`
+}
+
+func (c *keysRecoverCmd) Run(a *app) error {
+	var got server.RecoverKeyReport
+	if err := c.call(a, "keys.recover", server.RecoverKeyArgs{What: c.What, Name: c.Name}, &got); err != nil {
+		return err
+	}
+	if a.json {
+		a.printJSON(got)
+		return nil
+	}
+	fmt.Fprintf(a.stdout, "%s: %s is in force again; the one after it is gone\n", got.What, got.Customer.Address)
+	if got.Customer.Follow {
+		fmt.Fprintln(a.stdout, "it follows new versions of that key: disable a version that must not come back, or name one with --vault-key VAULT/KEY/VERSION")
 	}
 	return nil
 }

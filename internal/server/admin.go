@@ -61,6 +61,7 @@ var operations = []operation{
 	op("keys.uses", (*Server).opKeysUses),
 	op("keys.losses", (*Server).opKeysLosses),
 	op("keys.destroy", (*Server).opKeysDestroy),
+	op("keys.recover", (*Server).opKeysRecover),
 	op("keys.drill", (*Server).opKeysDrill),
 	op("recovery.create", (*Server).opRecoveryCreate),
 	op("recovery.prove", (*Server).opRecoveryProve),

@@ -184,6 +184,20 @@ func (s *Server) opAccountRevokeNow(ctx context.Context, a AccountArgs, _ func(P
 	return s.account(info), customerHint(err)
 }
 
+// opKeysRecover puts the customer's key that was in force before the present one back into
+// force.
+func (s *Server) opKeysRecover(ctx context.Context, a RecoverKeyArgs, _ func(Progress)) (RecoverKeyReport, error) {
+	p, full, err := s.protectorOf(ctx, a.What, a.Name)
+	if err != nil {
+		return RecoverKeyReport{}, err
+	}
+	if err := s.store.Ring.RecoverPrevious(ctx, p); err != nil {
+		return RecoverKeyReport{}, customerHint(err)
+	}
+	r := RecoverKeyReport{What: a.What + " " + full, Customer: s.customerReport(p)}
+	return r, s.store.Objects.MirrorProtector(ctx, p)
+}
+
 // customerHint says what to do about keys that are refused.
 func customerHint(err error) error {
 	next := map[keys.Refusal]string{
@@ -194,6 +208,9 @@ func customerHint(err error) error {
 		keys.RefusedType:     "make an RSA key: coffer vault key create VAULT KEY",
 		keys.RefusedHost:     "allow the host by name: coffer serve --vault-suffix HOST",
 		keys.RefusedVault:    "see that the vault is served and can be reached",
+	}
+	if _, ok := errors.AsType[*keys.Suspended](err); ok {
+		return withHint(err, "the key in force has to open once more: give it back; if it is lost, within a day of the change: coffer keys recover account NAME --previous")
 	}
 	if r, ok := errors.AsType[keys.Refusal](err); ok {
 		return withHint(err, next[r])

@@ -111,6 +111,8 @@ var rotations = map[string]struct {
 	"scope":      {kind: keys.KEK, of: true},
 	"account":    {kind: keys.KEK, of: true},
 	"system":     {kind: keys.SYSK, of: true},
+	"vault":      {kind: keys.KEK, of: true},
+	"hsm":        {kind: keys.KEK, of: true},
 	"vfs":        {kind: keys.VFSK},
 	"infra":      {kind: keys.IDK},
 	"root":       {root: keys.SRK},
@@ -122,7 +124,7 @@ func (s *Server) opKeysRotate(ctx context.Context, a RotateArgs, progress func(P
 	how, ok := rotations[a.What]
 	if !ok {
 		return RotateReport{}, withHint(fault.New(op, a.What, fault.InvalidInput, nil),
-			"rotate account NAME, scope ACCOUNT/NAME, system NAME, vfs, infra, root or infra-root")
+			"rotate account NAME, scope ACCOUNT/NAME, system NAME, vault NAME, hsm NAME, vfs, infra, root or infra-root")
 	}
 	r := RotateReport{What: a.What}
 	if a.NewUnsealKey && how.root == 0 {
@@ -179,22 +181,36 @@ func (s *Server) rotated(ctx context.Context, a RotateArgs, kind keys.Kind, of b
 	if !of {
 		return s.chainOf(kind, keys.ID(s.store.Ring.StoreID()))
 	}
-	if a.What == "scope" {
+	switch a.What {
+	case "scope":
 		p, _, err := s.protectorOf(ctx, a.What, a.Account)
 		if err != nil {
 			return keys.ChainInfo{}, err
 		}
-		for _, c := range s.store.Ring.Chains() {
-			if c.Kind == keys.KEK && c.Protector == p {
-				return c, nil
-			}
+		return s.chainFor(p)
+	case "vault", "hsm":
+		named := VaultArgs{Name: a.Account, HSM: a.What == "hsm"}
+		v, err := s.store.Vaults.Vault(ctx, vaultKind(named.HSM), a.Account)
+		if err != nil {
+			return keys.ChainInfo{}, vaultHint(err, named)
 		}
+		return s.chainFor(v.Protector())
 	}
 	info, err := s.accountOf(ctx, a.Account)
 	if err != nil {
 		return keys.ChainInfo{}, err
 	}
 	return s.chainOf(kind, info.ID)
+}
+
+// chainFor is the chain of a protector.
+func (s *Server) chainFor(p keys.Protector) (keys.ChainInfo, error) {
+	for _, c := range s.store.Ring.Chains() {
+		if c.Kind == keys.KEK && c.Protector == p {
+			return c, nil
+		}
+	}
+	return keys.ChainInfo{}, fault.New("server.keysRotate", p.String(), fault.ResourceNotFound, errors.New("there is no such key"))
 }
 
 // protectorOf finds the protector that a person names: account NAME or scope

@@ -31,6 +31,18 @@ type CustomerKeyReport struct {
 	Stale        string     `json:"stale"`
 }
 
+// RecoverKeyArgs name whose previous customer's key comes back into force.
+type RecoverKeyArgs struct {
+	What string `json:"what"` // account or scope
+	Name string `json:"name"`
+}
+
+// RecoverKeyReport says which key is in force now.
+type RecoverKeyReport struct {
+	What     string             `json:"what"`
+	Customer *CustomerKeyReport `json:"customer"`
+}
+
 // customerReport describes the customer's key of a protector, or is nil.
 func (s *Server) customerReport(p keys.Protector) *CustomerKeyReport {
 	i, ok := s.store.Ring.CustomerKey(p)
