@@ -3,10 +3,10 @@
 
 Usage: verify_vectors.py [DIR]     DIR: default spec/testkit beside this script
 
-Every file is a case: what must open is opened and compared, what must fail must fail
-in the class that the file gives. Written from spec/*.md with Python's hmac and the
-AES of the package `cryptography`. Formats that this script does not know are named
-and counted, and so are the files that it opened; none at all is a failure.
+Every text file is a case, every JSON file a list of them: what must open is opened and
+compared, what must fail must fail in the class that the file gives. Written from
+spec/*.md with Python's hmac and the AES of the package `cryptography`. All that was read
+is counted; a format that this script does not know is a failure.
 """
 
 import hashlib
@@ -22,6 +22,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.serialization import load_der_private_key, load_der_public_key
+
+import cse_vectors
 
 
 class Failure(Exception):
@@ -223,6 +225,132 @@ def open_log(key, marker, b):
     return out, (seq, synced, 0, len(b) - at)
 
 
+# --- rows -------------------------------------------------------------------------
+
+
+def is_protector(b):
+    return 1 <= b[0] <= 6 and (b[0] == 5) == (b[1:] == bytes(16))
+
+
+class SYS:
+    """The plaintext of SYS, without a table of a content row."""
+
+    def __init__(self, b):
+        self.single = {}  # tags that are there once
+        self.deks, self.refs, self.parts, self.marks, self.names, self.fields = [], [], [], [], [], []
+        read = {1: self.cls, 2: self.dek, 3: self.ref, 4: self.part, 5: self.cpk, 6: self.chunk}
+        read |= {16: self.mark, 17: self.map, 18: self.name}
+        for f in decode_fields(b):
+            tag, v = f[0], Fields(f[1:])
+            if tag >= 32:
+                self.fields.append((tag, v.b))
+                continue
+            if tag not in read:
+                refuse("format")
+            read[tag](v)
+            v.end()
+        if "class" not in self.single:
+            refuse("format")
+        self.pieces = self.grouped()
+
+    def once(self, name, value):
+        if name in self.single:
+            refuse("format")
+        self.single[name] = value
+
+    def cls(self, f):
+        n = f.int(1)
+        f.need(n in (1, 2))
+        self.once("class", n)
+
+    def dek(self, f):
+        key, protector, form, at = f.take(16), f.take(17), f.int(1), f.int(8)
+        wrap = f.take(len(f.b))
+        f.need(is_protector(protector) and len(self.deks) < 255)
+        f.need((form, len(wrap), protector[0] == 5) in ((1, 126, False), (2, 190, True)))
+        f.need(all(key != d[0] for d in self.deks))
+        self.deks.append((key, protector, form, at, wrap))
+
+    def ref(self, f):
+        self.refs.append((f.int(8), f.take(16), f.int(1), f.int(4), f.int(4)))
+
+    def part(self, f):
+        p = (f.int(1), f.take(17), f.take(16), f.take(16), f.int(4))
+        f.need(p[0] in (1, 2) and is_protector(p[1]))
+        self.parts.append(p)
+
+    def cpk(self, f):
+        self.once("cpk", f.take(32))
+
+    def chunk(self, f):
+        lg, n, stored, crc, state = f.int(1), f.int(4), f.int(4), f.int(4), f.int(1)
+        f.need(9 <= lg <= 20 and 0 < n <= 64 << 20 and 1 <= state <= 3)
+        f.need(stored == 64 + n + 28 * -(-n // (1 << lg)))
+        place = None
+        if f.b:
+            place = (f.take(16), f.int(8), f.int(8))
+            f.need(place != (bytes(16), 0, 0) and place[2] == stored)
+        self.once("chunk", ((lg, n, stored, crc, state), place))
+
+    def mark(self, f):
+        self.marks.append((f.int(4), f.take(len(f.b))))
+
+    def map(self, f):
+        m = (f.take(16), f.int(8), f.int(4))
+        f.need(m[1] > 0 and m[2] > 0)
+        self.once("map", m)
+
+    def name(self, f):
+        self.names.append(f.take(16))
+
+    def grouped(self):
+        """References and marks put together, as (label, references)."""
+        table = [d[0] for d in self.deks] or self.names
+        if self.names and (self.deks or len(self.names) > 255):
+            refuse("format")
+        if not self.refs:
+            if self.marks or self.names:
+                refuse("format")
+            return []
+        if "map" in self.single or (len(self.marks) == 1 and not self.marks[0][1]):
+            refuse("format")
+        at, used, pieces, rest = 0, [], [], self.refs
+        for n, label in self.marks or [(len(rest), b"")]:
+            if not 0 < n <= len(rest):
+                refuse("format")
+            piece, rest = rest[:n], rest[n:]
+            for offset, _, index, _, length in piece:
+                if offset != at or index >= len(table) or length == 0:
+                    refuse("format")
+                at += length
+                if table[index] not in used:
+                    used.append(table[index])
+            pieces.append((label, [(r[1], table[r[2]], r[3], r[4]) for r in piece]))
+        if rest or (self.names and self.names != used):
+            refuse("format")
+        return pieces
+
+    def holds(self):
+        """What it holds, as the lines of a vector."""
+        out = [("class", self.single["class"])]
+        out += [("dek", *d) for d in self.deks]
+        for label, refs in self.pieces:
+            out.append(("piece", sum(r[3] for r in refs), label))
+            out += [("ref", *r) for r in refs]
+        out += [("part", *p) for p in self.parts]
+        if "cpk" in self.single:
+            out.append(("cpk", self.single["cpk"]))
+        if "chunk" in self.single:
+            words, place = self.single["chunk"]
+            out.append(("chunk", *words))
+            if place:
+                out.append(("place", *place))
+        if "map" in self.single:
+            out.append(("map", *self.single["map"]))
+        out += [("field", *f) for f in self.fields]
+        return [" ".join(w.hex() if isinstance(w, bytes) else str(w) for w in line).rstrip() for line in out]
+
+
 # --- cases ------------------------------------------------------------------------
 
 
@@ -238,6 +366,9 @@ class Case:
 
     def has(self, name):
         return any(n == name for n, _ in self.fields)
+
+    def texts(self, name):
+        return [v for n, v in self.fields if n == name]
 
     def all(self, name):
         return [bytes.fromhex(v) for n, v in self.fields if n == name]
@@ -305,6 +436,12 @@ def run_row(c):
 
 def run_fields(c):
     equal(b"|".join(decode_fields(c["encoded"])), b"|".join(c.all("field")))
+
+
+def run_sys(c):
+    got, want = SYS(c["encoded"]).holds(), c.texts("holds")
+    if got != want:
+        raise AssertionError(f"holds {got}, want {want}")
 
 
 def run_chunk(c):
@@ -655,6 +792,7 @@ RUN = {
     "INFRA-1": run_infra,
     "ROW": run_row,
     "FIELDS": run_fields,
+    "SYS": run_sys,
     "CFC1": run_chunk,
     "CFX1": run_cfx1,
     "CFV1": run_file,
@@ -681,26 +819,41 @@ def check(c):
 def main():
     default = pathlib.Path(__file__).resolve().parent.parent / "spec" / "testkit"
     root = pathlib.Path(sys.argv[1]) if len(sys.argv) > 1 else default
-    good = bad = failed = 0
-    unknown = {}
-    for path in sorted(root.rglob("*.txt")):
-        c = Case(path)
-        fmt = c.text("format")
-        if fmt not in RUN:
-            unknown[fmt] = unknown.get(fmt, 0) + 1
-            continue
-        wrong = check(c)
-        if wrong:
-            failed += 1
-            print(f"FAIL {path.relative_to(root)} ({c.text('comment')}): {wrong}")
-        elif c.text("expect") == "ok":
+    good = bad = failed = files = 0
+    formats = {}
+
+    def count(name, result):
+        nonlocal good, bad, failed
+        if result == "opened":
             good += 1
-        else:
+        elif result == "refused":
             bad += 1
-    print(f"{good} opened, {bad} refused, {failed} failed")
-    for fmt, n in sorted(unknown.items()):
-        print(f"not known here: {fmt or 'no format'} ({n} files)")
-    return 1 if failed or good == 0 or bad == 0 else 0
+        else:
+            failed += 1
+            print(f"FAIL {name}: {result}")
+
+    for path in sorted(root.rglob("*.txt")):
+        files += 1
+        c = Case(path)
+        formats[c.text("format")] = formats.get(c.text("format"), 0) + 1
+        wrong = check(c) if c.text("format") in RUN else f"format {c.text('format')!r} is not known here"
+        count(f"{path.relative_to(root)} ({c.text('comment')})", wrong or ("opened" if c.text("expect") == "ok" else "refused"))
+    print(", ".join(f"{f} {n}" for f, n in sorted(formats.items())))
+    print(f"{files} files: {good} opened, {bad} refused, {failed} failed")
+    ours, files = good + bad + failed, 0
+    opened, refused = good, bad
+    for path in sorted(root.rglob("*.json")):
+        files += 1
+        for name, result in cse_vectors.check(path):
+            count(f"{path.relative_to(root)} {name}", result)
+    print(
+        f"client-side encryption, {good + bad + failed - ours} vectors in {files} files: "
+        f"{good - opened} opened, {bad - refused} refused"
+    )
+    rest = [p for p in root.rglob("*") if p.is_file() and p.suffix not in (".txt", ".json", ".md")]
+    for p in rest:
+        print(f"FAIL {p.relative_to(root)}: no vector")
+    return 1 if failed or rest or opened == 0 or refused == 0 else 0
 
 
 if __name__ == "__main__":

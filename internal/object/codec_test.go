@@ -111,15 +111,17 @@ func TestMapRowRoundTrip(t *testing.T) {
 	}
 }
 
-// refusal is a SYS that must not parse.
+// refusal is a SYS that must not parse, and the same one without its fault.
 type refusal struct {
-	name string
-	fs   []envelope.Field
+	name       string
+	fs, mended []envelope.Field
 }
 
 func refusals() []refusal {
 	f := func(tag byte, v ...byte) envelope.Field { return envelope.Field{Tag: tag, Value: v} }
+	of := func(fs ...envelope.Field) []envelope.Field { return fs }
 	single := f(tagClass, 1)
+	with := func(fs ...envelope.Field) []envelope.Field { return append(of(single), fs...) }
 	dek := envelope.Field{Tag: tagDEK, Value: dekEntry(2).append(nil)}
 	ref := func(at byte, index byte, n byte) envelope.Field {
 		v := make([]byte, 33)
@@ -130,55 +132,69 @@ func refusals() []refusal {
 	badForm.Form = FormCPK
 	badKind := dekEntry(2)
 	badKind.Protector = keys.Protector{Kind: keys.ProtectCPK}
+	zero := f(tagName, make([]byte, 16)...)
+	part := Part{Kind: PartMeta, Protector: keys.AccountProtector(id(1)), Keyref: id(2), VID: id(4)}.entry()
+	odd := append([]byte{9}, part[1:]...)
 	chunk := chunkInfo{lg: 16, length: 100, stored: uint32(segment.SealedSize(100, 16)), state: ChunkLive}
-	wrong := func(change func(*chunkInfo)) envelope.Field {
+	changed := func(change func(*chunkInfo)) envelope.Field {
 		c := chunk
 		change(&c)
 		return envelope.Field{Tag: tagChunk, Value: c.append(nil)}
 	}
+	whole := changed(func(*chunkInfo) {})
+	placed := func(n uint64) envelope.Field {
+		return changed(func(c *chunkInfo) { c.place = extent.Place{Extent: id(1), Length: n} })
+	}
+	mapped := func(pieces int) envelope.Field {
+		return envelope.Field{Tag: tagMap, Value: mapping{id(1), 5, pieces}.append(nil)}
+	}
 	return []refusal{
-		{"nothing", nil},
-		{"no class", []envelope.Field{f(40)}},
-		{"class 0", []envelope.Field{f(tagClass, 0)}},
-		{"class 3", []envelope.Field{f(tagClass, 3)}},
-		{"two classes", []envelope.Field{single, single}},
-		{"unknown tag", []envelope.Field{single, f(7)}},
-		{"reserved tag", []envelope.Field{single, f(31)}},
-		{"DEK form and wrap", []envelope.Field{single, {Tag: tagDEK, Value: badForm.append(nil)}}},
-		{"DEK form and protector", []envelope.Field{single, {Tag: tagDEK, Value: badKind.append(nil)}}},
-		{"DEK cut", []envelope.Field{single, {Tag: tagDEK, Value: dekEntry(2).append(nil)[:100]}}},
-		{"reference without keys", []envelope.Field{single, ref(0, 0, 1)}},
-		{"reference to a key that is not there", []envelope.Field{single, dek, ref(0, 1, 1)}},
-		{"reference at another offset", []envelope.Field{single, dek, ref(1, 0, 1)}},
-		{"empty reference", []envelope.Field{single, dek, ref(0, 0, 0)}},
-		{"gap between references", []envelope.Field{single, dek, ref(0, 0, 1), ref(2, 0, 1)}},
-		{"piece without references", []envelope.Field{single, dek, f(tagPiece, 0, 0, 0, 1)}},
-		{"empty piece", []envelope.Field{single, dek, ref(0, 0, 1), f(tagPiece, 0, 0, 0, 0, 65)}},
-		{"piece too long", []envelope.Field{single, dek, ref(0, 0, 1), f(tagPiece, 0, 0, 0, 2, 65)}},
-		{"references left over", []envelope.Field{single, dek, ref(0, 0, 1), ref(1, 0, 1), f(tagPiece, 0, 0, 0, 1, 65)}},
-		{"names beside entries", []envelope.Field{single, dek, ref(0, 0, 1), {Tag: tagName, Value: make([]byte, 16)}}},
-		{"the same key twice", []envelope.Field{single, dek, dek}},
-		{"name that nothing uses", []envelope.Field{single, ref(0, 0, 1), {Tag: tagName, Value: make([]byte, 16)}, {Tag: tagName, Value: bytes.Repeat([]byte{1}, 16)}}},
-		{"mark without need", []envelope.Field{single, dek, ref(0, 0, 1), f(tagPiece, 0, 0, 0, 1)}},
-		{"map beside references", []envelope.Field{single, dek, ref(0, 0, 1), {Tag: tagMap, Value: mapping{id(1), 5, 5}.append(nil)}}},
-		{"names without references", []envelope.Field{single, {Tag: tagName, Value: make([]byte, 16)}}},
-		{"map of nothing", []envelope.Field{single, dek, {Tag: tagMap, Value: make([]byte, 28)}}},
-		{"part of an unknown kind", []envelope.Field{single, {Tag: tagPart, Value: append([]byte{9, 1}, make([]byte, 52)...)}}},
-		{"CPK hash cut", []envelope.Field{single, f(tagCPK, 1, 2)}},
-		{"chunk state 0", []envelope.Field{single, wrong(func(c *chunkInfo) { c.state = 0 })}},
-		{"chunk state 4", []envelope.Field{single, wrong(func(c *chunkInfo) { c.state = 4 })}},
-		{"chunk of no bytes", []envelope.Field{single, wrong(func(c *chunkInfo) { c.length = 0 })}},
-		{"chunk with another stored length", []envelope.Field{single, wrong(func(c *chunkInfo) { c.stored++ })}},
-		{"chunk with another place length", []envelope.Field{single, wrong(func(c *chunkInfo) { c.place = extent.Place{Extent: id(1), Length: 1} })}},
-		{"chunk segment size", []envelope.Field{single, wrong(func(c *chunkInfo) { c.lg = 30 })}},
-		{"two chunks", []envelope.Field{single, wrong(func(*chunkInfo) {}), wrong(func(*chunkInfo) {})}},
+		{"nothing", nil, with()},
+		{"no class", of(f(40)), with(f(40))},
+		{"class 0", of(f(tagClass, 0)), with()},
+		{"class 3", of(f(tagClass, 3)), with()},
+		{"two classes", with(single), with()},
+		{"unknown tag", with(f(7)), with()},
+		{"reserved tag", with(f(31)), with(f(32))},
+		{"DEK form and wrap", with(f(tagDEK, badForm.append(nil)...)), with(dek)},
+		{"DEK form and protector", with(f(tagDEK, badKind.append(nil)...)), with(dek)},
+		{"DEK cut", with(f(tagDEK, dek.Value[:100]...)), with(dek)},
+		{"reference without keys", with(ref(0, 0, 1)), with(dek, ref(0, 0, 1))},
+		{"reference to a key that is not there", with(dek, ref(0, 1, 1)), with(dek, ref(0, 0, 1))},
+		{"reference at another offset", with(dek, ref(1, 0, 1)), with(dek, ref(0, 0, 1))},
+		{"empty reference", with(dek, ref(0, 0, 0)), with(dek, ref(0, 0, 1))},
+		{"gap between references", with(dek, ref(0, 0, 1), ref(2, 0, 1)), with(dek, ref(0, 0, 1), ref(1, 0, 1))},
+		{"piece without references", with(dek, f(tagPiece, 0, 0, 0, 1, 65)), with(dek, ref(0, 0, 1), f(tagPiece, 0, 0, 0, 1, 65))},
+		{"empty piece", with(dek, ref(0, 0, 1), f(tagPiece, 0, 0, 0, 1, 65), f(tagPiece, 0, 0, 0, 0, 66)), with(dek, ref(0, 0, 1), f(tagPiece, 0, 0, 0, 1, 65))},
+		{"piece too long", with(dek, ref(0, 0, 1), f(tagPiece, 0, 0, 0, 2, 65)), with(dek, ref(0, 0, 1), f(tagPiece, 0, 0, 0, 1, 65))},
+		{"references left over", with(dek, ref(0, 0, 1), ref(1, 0, 1), f(tagPiece, 0, 0, 0, 1, 65)), with(dek, ref(0, 0, 1), ref(1, 0, 1), f(tagPiece, 0, 0, 0, 2, 65))},
+		{"names beside entries", with(dek, ref(0, 0, 1), zero), with(dek, ref(0, 0, 1))},
+		{"the same key twice", with(dek, dek), with(dek)},
+		{"name that nothing uses", with(ref(0, 0, 1), zero, f(tagName, bytes.Repeat([]byte{1}, 16)...)), with(ref(0, 0, 1), zero)},
+		{"mark without need", with(dek, ref(0, 0, 1), f(tagPiece, 0, 0, 0, 1)), with(dek, ref(0, 0, 1))},
+		{"map beside references", with(dek, ref(0, 0, 1), mapped(5)), with(dek, mapped(5))},
+		{"names without references", with(zero), with()},
+		{"map of nothing", with(dek, mapped(0)), with(dek, mapped(1))},
+		{"part of an unknown kind", with(f(tagPart, odd...)), with(f(tagPart, part...))},
+		{"CPK hash cut", with(f(tagCPK, make([]byte, 31)...)), with(f(tagCPK, make([]byte, 32)...))},
+		{"chunk state 0", with(changed(func(c *chunkInfo) { c.state = 0 })), with(whole)},
+		{"chunk state 4", with(changed(func(c *chunkInfo) { c.state = 4 })), with(whole)},
+		{"chunk of no bytes", with(changed(func(c *chunkInfo) { c.length, c.stored = 0, uint32(segment.SealedSize(0, 16)) })), with(whole)},
+		{"chunk with another stored length", with(changed(func(c *chunkInfo) { c.stored++ })), with(whole)},
+		{"chunk with another place length", with(placed(1)), with(placed(uint64(chunk.stored)))},
+		{"chunk segment size", with(changed(func(c *chunkInfo) { c.lg = 30 })), with(whole)},
+		{"two chunks", with(whole, whole), with(whole)},
 	}
 }
 
+// TestSYSRefusals: each form is refused, and for its one fault.
 func TestSYSRefusals(t *testing.T) {
 	for _, tt := range refusals() {
 		if r, _, err := decodeSYS(envelope.EncodeFields(tt.fs), nil); err == nil {
 			t.Errorf("%s: decodeSYS = %+v, want an error", tt.name, r)
+		}
+		if _, _, err := decodeSYS(envelope.EncodeFields(tt.mended), nil); err != nil {
+			t.Errorf("%s, mended: %v", tt.name, err)
 		}
 	}
 }

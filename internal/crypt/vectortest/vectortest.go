@@ -115,6 +115,16 @@ func (c Case) Text(name string) string {
 	return ""
 }
 
+// Texts returns the values of every field of that name.
+func (c Case) Texts(name string) (list []string) {
+	for _, f := range c.fields {
+		if f.name == name {
+			list = append(list, f.value)
+		}
+	}
+	return list
+}
+
 // Has reports whether there is such a field.
 func (c Case) Has(name string) bool {
 	for _, f := range c.fields {
