@@ -32,7 +32,7 @@ type history struct {
 func histories() (n, steps int) {
 	switch {
 	case os.Getenv("COFFER_LONG") != "":
-		return 2_000, 500
+		return 2_200, 500
 	case testing.Short():
 		return 10, 50
 	}

@@ -2,8 +2,10 @@ package proof
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
+	"os"
 	"path/filepath"
 	"strconv"
 	"sync"
@@ -96,6 +98,7 @@ func TestBackupsUnderLoad(t *testing.T) {
 					t.Errorf("under load: %v", err)
 					return
 				}
+				time.Sleep(time.Millisecond) // a slow backup keeps all that is written meanwhile
 			}
 		})
 	}
@@ -118,9 +121,13 @@ func TestBackupsUnderLoad(t *testing.T) {
 	rounds := int64(0)
 	for i := range backups {
 		time.Sleep(time.Duration(rng.IntN(400)) * time.Millisecond)
-		n, err := oneBackup(st, sec, counters, filepath.Join(dir, fmt.Sprint("set", i)), filepath.Join(dir, fmt.Sprint("restored", i)))
+		set, restored := filepath.Join(dir, fmt.Sprint("set", i)), filepath.Join(dir, fmt.Sprint("restored", i))
+		n, err := oneBackup(st, sec, counters, set, restored)
 		if err != nil {
-			t.Errorf("backup %d: %v", i, err)
+			t.Fatalf("backup %d: %v", i, err)
+		}
+		if err := errors.Join(os.RemoveAll(set), os.RemoveAll(restored)); err != nil {
+			t.Fatal(err)
 		}
 		rounds += n
 	}
