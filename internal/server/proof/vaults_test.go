@@ -234,9 +234,9 @@ func customerHalves(t testing.TB, dir string, sec *secrets) (list secretBytes) {
 	return list
 }
 
-// TestNoVaultKeyInTheClear (C1) searches data directory, backup, log and temporary files for the private keys of vaults and Managed HSMs, for tokens, and for both
+// TestNoPlaintextOfVaultKeys (C1) searches data directory, backup, log and temporary files for the private keys of vaults and Managed HSMs, for tokens, and for both
 // halves of what customers' keys give and the keys below them.
-func TestNoVaultKeyInTheClear(t *testing.T) {
+func TestNoPlaintextOfVaultKeys(t *testing.T) {
 	base := t.TempDir()
 	tmp := filepath.Join(base, "tmp")
 	if err := os.Mkdir(tmp, 0o700); err != nil {
@@ -390,9 +390,9 @@ func TestNoVaultKeyInTheClear(t *testing.T) {
 	}
 }
 
-// TestVaultTamper (C2, C4) changes the rows of vaults and Managed HSMs, and puts each in the
+// TestVaultVariants (C2, C4) changes the rows of vaults and Managed HSMs, and puts each in the
 // place of each other one: whatever needs the row is refused, and nothing comes out.
-func TestVaultTamper(t *testing.T) {
+func TestVaultVariants(t *testing.T) {
 	t.Parallel()
 	w := &town{fs: vfs.NewMem()}
 	w.Store = mustOpen(t, w.fs, newSecrets())
