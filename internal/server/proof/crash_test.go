@@ -361,8 +361,8 @@ func openingCuts(t *testing.T, prepare func() (*vfs.MemFS, func(vfs.FS) (*store.
 	if err != nil {
 		t.Fatal(err)
 	}
-	twice := sized(6, 6, 1)   // of so many first cuts one is cut again,
-	points := sized(1, 1, 10) // at so many events of its opening and closing
+	twice := sized(6, 6, 1)  // of so many first cuts one is cut again,
+	points := sized(1, 1, 5) // at so many events of its opening and closing
 	for n, c := range first {
 		second, events, err := cutOpening(c.disk, opener, rng, func(st *store.Store) { check(t, st) }, func(int) []int {
 			if n%twice != 0 || rng.IntN(span) >= points {

@@ -49,7 +49,7 @@ const (
 
 var loadWeights = [loadKinds]int{
 	loadPut: 40, loadBlocks: 12, loadStage: 12, loadMetadata: 8, loadDelete: 12,
-	loadContainer: 4, loadCollect: 5, loadRotate: 3, loadCompact: 2, loadBackup: 2,
+	loadContainer: 4, loadCollect: 5, loadRotate: 3, loadCompact: 2, loadBackup: 1,
 }
 
 var loadNames = [loadKinds]string{"put", "blocks", "stage", "metadata", "delete", "container", "collect", "rotate", "compact", "backup"}
@@ -69,8 +69,16 @@ func (w *load) run(workers, rounds int) error {
 	for id := range workers {
 		wg.Go(func() {
 			rng := rand.New(rand.NewPCG(w.seed, uint64(100+id)))
-			for i := range rounds / workers {
-				if errs[id] = w.step(rng, id, i); errs[id] != nil {
+			n := rounds / workers
+			for i := range n {
+				if w.backup != nil && i == n/2 { // one is certain
+					w.did[loadBackup].Add(1)
+					errs[id] = w.backup(id, n)
+				}
+				if errs[id] == nil {
+					errs[id] = w.step(rng, id, i)
+				}
+				if errs[id] != nil {
 					return
 				}
 			}
