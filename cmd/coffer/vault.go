@@ -1,8 +1,12 @@
 package main
 
 import (
+	"context"
 	"fmt"
+	"net"
+	"net/url"
 	"strings"
+	"time"
 
 	"github.com/coffer-storage/coffer/internal/server"
 )
@@ -59,7 +63,30 @@ func (c *oneVault) run(a *app, op string, args server.VaultArgs) error {
 		rows = append(rows, []string{"policy", p.Principal + ": " + strings.Join(p.Keys, " ")})
 	}
 	a.table(rows...)
+	if got.Deleted == nil {
+		if hint := nameHint(got.URI, net.DefaultResolver.LookupHost); hint != "" {
+			fmt.Fprintln(a.stderr, hint)
+		}
+	}
 	return nil
+}
+
+// nameHint says what to do when this machine does not find a vault's name: not every
+// resolver sends what is below localhost here. "" when it does, or when the name is one
+// for DNS.
+func nameHint(uri string, lookup func(context.Context, string) ([]string, error)) string {
+	const patience = 300 * time.Millisecond
+	u, err := url.Parse(uri)
+	if err != nil || !strings.HasSuffix(u.Hostname(), ".localhost") {
+		return ""
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	if _, err := lookup(ctx, u.Hostname()); err == nil {
+		return ""
+	}
+	return "hint: this machine does not find the name " + u.Hostname() + ". The server needs no name for its own vaults; clients do:\n" +
+		"  echo '127.0.0.1 " + u.Hostname() + "' | sudo tee -a /etc/hosts"
 }
 
 type vaultCreateCmd struct {
