@@ -123,11 +123,21 @@ func badBody(why string) error {
 	return wireError{http.StatusBadRequest, "BadParameter", why, ""}
 }
 
+// notServed are what else a vault of the cloud has, by the first segment of the path.
+var notServed = map[string]string{
+	"secrets": "secrets", "deletedsecrets": "secrets",
+	"certificates": "certificates", "deletedcertificates": "certificates",
+	"storage": "storage accounts", "deletedstorage": "storage accounts",
+	"securitydomain": "security domains", "backup": "full backups", "restore": "full backups", "settings": "settings",
+}
+
 // noRoute answers what no route has.
 func noRoute(r *request) error {
-	switch strings.ToLower(r.path[0]) {
-	case "secrets", "deletedsecrets", "certificates", "deletedcertificates", "storage", "securitydomain", "backup", "restore":
-		return wireError{http.StatusNotImplemented, "NotImplemented", "This vault serves keys; " + r.path[0] + " is not served.", ""}
+	first := strings.ToLower(r.path[0])
+	if what := notServed[first]; what != "" {
+		return wireError{http.StatusNotImplemented, "NotImplemented", "This vault serves keys only: " + what + " are not served here.", ""}
+	}
+	switch first {
 	case "keys", "deletedkeys", "rng":
 		return wireError{http.StatusMethodNotAllowed, "MethodNotAllowed", "The operation " + r.Method + " is not one of this resource, or is not served.", ""}
 	}
