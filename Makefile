@@ -6,7 +6,7 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo deve
 LDFLAGS := -s -w -X main.version=$(VERSION)
 TARGETS := linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64 windows/arm64
 
-.PHONY: all build test check format vet staticcheck tidy cross race fips interop interop-cse long long-crypto long-store long-packages bench bench-keys fuzz clean
+.PHONY: all build test check format vet staticcheck tidy cross race fips interop interop-azcli interop-cse long long-crypto long-store long-packages bench bench-keys fuzz clean
 
 all: build
 
@@ -60,6 +60,9 @@ interop: ## official SDKs and tools against a built server
 	./interop/run.sh
 	./interop/round.sh
 	./interop/tour.sh
+
+interop-azcli: ## the Azure CLI against a built server: 730 MB the first time, some minutes
+	./interop/azcli.sh
 
 interop-cse: ## client-side encryption with the real Python and Java SDKs, over TLS
 	./interop/cse/run.sh

@@ -83,3 +83,16 @@ install_python_round() {
 	python3 -m venv "$cache/venv-round"
 	"$cache/venv-round/bin/pip" install --quiet --disable-pip-version-check -r "$interop/python-round/requirements.txt"
 }
+
+# install_azcli: the Azure CLI, 730 MB of it.
+install_azcli() {
+	mkdir -p "$cache/bin" "$cache/stamps"
+	(cd "$interop" && CGO_ENABLED=0 go build -o "$cache/bin/" ./connectproxy ./matrix)
+	once "azcli-$(sum "$interop/azcli/requirements.txt")" install_azcli_venv
+}
+
+install_azcli_venv() {
+	rm -rf "$cache/venv-azcli"
+	python3 -m venv "$cache/venv-azcli"
+	"$cache/venv-azcli/bin/pip" install --quiet --disable-pip-version-check --no-compile -r "$interop/azcli/requirements.txt"
+}
