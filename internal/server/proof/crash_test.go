@@ -77,7 +77,8 @@ func (k *cutter) run() int {
 	var armed atomic.Bool
 	var mu sync.Mutex // one cut at a time
 	rng := rand.New(rand.NewPCG(k.seed, 2))
-	fs := &tapFS{FS: disk, before: func(e event, path string) error {
+	var fs *tapFS
+	fs = &tapFS{FS: disk, before: func(e event, path string) error {
 		if !armed.Load() || !changesDisk(disk, e, path) {
 			return nil
 		}
@@ -91,7 +92,7 @@ func (k *cutter) run() int {
 		c := cut{event: e, path: path, index: i, level: level}
 		l.frozen(func(p promise) {
 			c.promise, c.sec = p, sec.copy()
-			c.disk = disk.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: level, RNG: rng})
+			c.disk = fs.clone(vfs.CrashCloneCfg{UnsyncedDataPercent: level, RNG: rng})
 		})
 		k.at(c)
 		return nil
@@ -267,7 +268,8 @@ func recoverFrom(c cut, rng *rand.Rand, at int, k *checker) (second *cut, err er
 	var events atomic.Int64
 	var opening atomic.Bool
 	var mu sync.Mutex
-	fs := &tapFS{FS: c.disk, before: func(e event, path string) error {
+	var fs *tapFS
+	fs = &tapFS{FS: c.disk, before: func(e event, path string) error {
 		if !opening.Load() || !changesDisk(c.disk, e, path) {
 			return nil
 		}
@@ -275,7 +277,7 @@ func recoverFrom(c cut, rng *rand.Rand, at int, k *checker) (second *cut, err er
 			mu.Lock()
 			defer mu.Unlock()
 			level := levels[rng.IntN(len(levels))]
-			disk := c.disk.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: level, RNG: rng})
+			disk := fs.clone(vfs.CrashCloneCfg{UnsyncedDataPercent: level, RNG: rng})
 			second = &cut{disk: disk, promise: c.promise, sec: c.sec.copy(), event: e, path: path, index: i, level: level}
 		}
 		return nil
@@ -395,7 +397,8 @@ func cutOpening(disk *vfs.MemFS, opener func(vfs.FS) (*store.Store, error), rng 
 		defer mu.Unlock()
 		armed = on && at != nil
 	}
-	fs := &tapFS{FS: disk, before: func(e event, path string) error {
+	var fs *tapFS
+	fs = &tapFS{FS: disk, before: func(e event, path string) error {
 		if !changesDisk(disk, e, path) {
 			return nil
 		}
@@ -406,7 +409,7 @@ func cutOpening(disk *vfs.MemFS, opener func(vfs.FS) (*store.Store, error), rng 
 		}
 		events++
 		for _, level := range at(events) {
-			clone := disk.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: level, RNG: rng})
+			clone := fs.clone(vfs.CrashCloneCfg{UnsyncedDataPercent: level, RNG: rng})
 			cuts = append(cuts, cut{disk: clone, event: e, path: path, index: events, level: level})
 		}
 		return nil
@@ -428,4 +431,37 @@ func cutOpening(disk *vfs.MemFS, opener func(vfs.FS) (*store.Store, error), rng 
 	mu.Lock()
 	defer mu.Unlock()
 	return cuts, events, nil
+}
+
+// TestClonesBesideLinks: a disk can be cloned while files are linked on it.
+func TestClonesBesideLinks(t *testing.T) {
+	fs := &tapFS{FS: vfs.NewCrashableMem(), before: func(event, string) error { return nil }}
+	writeAll(t, fs, "file", []byte("bytes"))
+	var links sync.WaitGroup
+	for w := range 4 {
+		links.Go(func() {
+			for i := range 3_000 {
+				to := fmt.Sprintf("link-%d", w)
+				if err := fs.Link("file", to); err != nil {
+					t.Errorf("link %d: %v", i, err)
+					return
+				}
+				if err := fs.Remove(to); err != nil {
+					t.Errorf("removing link %d: %v", i, err)
+					return
+				}
+			}
+		})
+	}
+	done := make(chan struct{})
+	go func() { links.Wait(); close(done) }()
+	for n := 0; ; n++ {
+		select {
+		case <-done:
+			t.Logf("%d clones", n)
+			return
+		default:
+			fs.clone(vfs.CrashCloneCfg{})
+		}
+	}
 }

@@ -72,7 +72,8 @@ func (l life) run(t *testing.T, every int) (points []lifeCut) {
 	step, i := -1, 0
 	gone := new(shredded)
 	rng := rand.New(rand.NewPCG(newSeed(t), 11))
-	fs := &tapFS{FS: disk, before: func(e event, path string) error {
+	var fs *tapFS
+	fs = &tapFS{FS: disk, before: func(e event, path string) error {
 		if !changesDisk(disk, e, path) {
 			return nil
 		}
@@ -83,7 +84,7 @@ func (l life) run(t *testing.T, every int) (points []lifeCut) {
 		}
 		level := levels[i/every%len(levels)]
 		points = append(points, lifeCut{cut{
-			disk:  disk.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: level, RNG: rng}),
+			disk:  fs.clone(vfs.CrashCloneCfg{UnsyncedDataPercent: level, RNG: rng}),
 			sec:   sec.copy(),
 			event: e, path: path, index: i, level: level,
 		}, step, gone.copy()})

@@ -47,6 +47,17 @@ type tapFS struct {
 	open   atomic.Int64 // files and directories that are open
 	mu     sync.Mutex
 	paths  map[string]int // of those
+
+	// links keeps clones out of Link: MemFS takes its lock for readers twice there, and a
+	// clone that waits between the two stops everything for good.
+	links sync.RWMutex
+}
+
+// clone is what a power cut leaves of the MemFS below.
+func (t *tapFS) clone(c vfs.CrashCloneCfg) *vfs.MemFS {
+	t.links.Lock()
+	defer t.links.Unlock()
+	return t.FS.(*vfs.MemFS).CrashClone(c)
 }
 
 // partial makes a read or write end after a part of its bytes, with err.
@@ -131,6 +142,8 @@ func (t *tapFS) Link(from, to string) error {
 	if err := t.before(evLink, to); err != nil {
 		return err
 	}
+	t.links.RLock()
+	defer t.links.RUnlock()
 	return t.FS.Link(from, to)
 }
 
