@@ -15,6 +15,7 @@ import (
 	"github.com/coffer-storage/coffer/internal/blob"
 	"github.com/coffer-storage/coffer/internal/blob/blobtest"
 	"github.com/coffer-storage/coffer/internal/keyprovider/localkey"
+	"github.com/coffer-storage/coffer/internal/object"
 	"github.com/coffer-storage/coffer/internal/server/store"
 )
 
@@ -26,6 +27,8 @@ type history struct {
 	o    store.Options
 	open *store.Store
 	ops  *int
+
+	layouts map[object.Layout]int // starts by layout
 }
 
 // histories are how many random histories run, of how many operations each.
@@ -41,15 +44,17 @@ func histories() (n, steps int) {
 
 // TestHistories compares random histories with the model: every operation with its
 // conditions, blocks and lists, on the real engine, with restarts, power cuts and small
-// caches in between. A failing history is made small; it replays by -rapid.seed or by
+// caches in between, each start with limits of its own for what lies in rows, for chunks
+// and for segments. A failing history is made small; it replays by -rapid.seed or by
 // the file that is named.
 func TestHistories(t *testing.T) {
 	n, steps := histories()
 	defer setFlag(t, "rapid.checks", n)()
 	defer setFlag(t, "rapid.steps", steps)()
 	ops, restarts, cuts := 0, 0, 0
+	layouts := map[object.Layout]int{}
 	rapid.Check(t, func(rt *rapid.T) {
-		h := newHistory(t, rt, &ops)
+		h := newHistory(t, rt, &ops, layouts)
 		defer func() { h.open.Close() }()
 		counted := func(f func(*rapid.T)) func(*rapid.T) {
 			return func(rt *rapid.T) { ops++; f(rt) }
@@ -90,7 +95,7 @@ func TestHistories(t *testing.T) {
 			}
 		}
 	})
-	t.Logf("%d operations in %d histories, %d restarts, %d power cuts", ops, n, restarts, cuts)
+	t.Logf("%d operations in %d histories, %d restarts, %d power cuts, %d layouts", ops, n, restarts, cuts, len(layouts))
 }
 
 // setFlag sets a flag that the command line did not set, until the returned function.
@@ -108,9 +113,9 @@ func setFlag(t *testing.T, name string, n int) (restore func()) {
 	return func() { _ = flag.Set(name, old) }
 }
 
-func newHistory(t *testing.T, rt *rapid.T, ops *int) *history {
+func newHistory(t *testing.T, rt *rapid.T, ops *int, layouts map[object.Layout]int) *history {
 	secrets := localkey.NewMemory()
-	h := &history{t: t, disk: vfs.NewCrashableMem(), ops: ops}
+	h := &history{t: t, disk: vfs.NewCrashableMem(), ops: ops, layouts: layouts}
 	h.blobs = map[string]*modelBlob{}
 	h.o = store.Options{
 		Dir: "data", Service: secrets, Infra: secrets, Now: time.Now,
@@ -127,6 +132,12 @@ func newHistory(t *testing.T, rt *rapid.T, ops *int) *history {
 
 func (h *history) start(rt *rapid.T) {
 	h.o.FS = h.disk
+	h.o.Layout = object.Layout{
+		Inline: rapid.SampledFrom([]int64{0, -1, 4, 50_000, 1 << 20}).Draw(rt, "inline"),
+		Chunk:  rapid.SampledFrom([]int64{0, 0, 40_000, 1_100}).Draw(rt, "chunk"),
+		Lg:     rapid.SampledFrom([]uint8{0, 9, 12}).Draw(rt, "segment"),
+	}
+	h.layouts[h.o.Layout]++
 	st, err := store.Open(context.Background(), h.o)
 	if err != nil {
 		rt.Fatalf("opening: %v", err)

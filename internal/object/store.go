@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/coffer-storage/coffer/internal/crypt/envelope"
+	"github.com/coffer-storage/coffer/internal/crypt/segment"
 	"github.com/coffer-storage/coffer/internal/extent"
 	"github.com/coffer-storage/coffer/internal/fault"
 	"github.com/coffer-storage/coffer/internal/keys"
@@ -30,6 +31,28 @@ type Options struct {
 	VerifyOneIn int
 	// OnCorrupt is told of bytes that did not authenticate. It must not block.
 	OnCorrupt func(Damage)
+	Layout    Layout // for tests
+}
+
+// Layout is how contents are cut when they are written; readers take any. The zero value
+// is what spec/rows.md says.
+type Layout struct {
+	Inline int64 // longest content in rows, 0: InlineMax, negative: none
+	Chunk  int64 // longest chunk, 0: 64 MiB; a staged block has at most 64
+	Lg     uint8 // log2 of the segment size, 0: 16
+}
+
+func (l Layout) complete() Layout {
+	if l.Inline == 0 {
+		l.Inline = InlineMax
+	}
+	if l.Chunk == 0 {
+		l.Chunk = segment.MaxPlain
+	}
+	if l.Lg == 0 {
+		l.Lg = chunkLg
+	}
+	return l
 }
 
 // Damage is something that did not authenticate. It names no user data: a service that
@@ -60,6 +83,7 @@ type Store struct {
 
 	onCorrupt func(Damage)
 	sample    uint64
+	layout    Layout
 
 	salter   envelope.Salter // of SYS
 	opened   envelope.Cache  // AEADs of SYS and META that were opened
@@ -94,6 +118,7 @@ func New(ctx context.Context, o Options) (*Store, error) {
 		id:        o.Ring.StoreID(),
 		onCorrupt: o.OnCorrupt,
 		sample:    uint64(o.VerifyOneIn),
+		layout:    o.Layout.complete(),
 		deks:      newDEKCache(o.Now),
 		held:      newHolds(),
 	}

@@ -46,7 +46,7 @@ func (s *Store) Write(ctx context.Context, d *DEK, class extent.Class, length in
 	class = max(class, s.ClassOf(d.owner, d.prot))
 	c := &Content{DEK: d, Length: length, s: s, class: class}
 	for left := length; left > 0; {
-		n := min(left, segment.MaxPlain)
+		n := min(left, s.layout.Chunk)
 		if err := c.chunk(ctx, n, src); err != nil {
 			c.Discard()
 			return nil, writeFault(err)
@@ -72,14 +72,14 @@ func (c *Content) chunk(ctx context.Context, n int64, src io.Reader) error {
 	w := writtenChunk{
 		id: keys.NewID(),
 		info: chunkInfo{
-			lg:     chunkLg,
+			lg:     c.s.layout.Lg,
 			length: uint32(n),
-			stored: uint32(segment.SealedSize(n, chunkLg)),
+			stored: uint32(segment.SealedSize(n, c.s.layout.Lg)),
 			state:  ChunkLive,
 		},
 	}
 	check := c.s.counters.written.Add(1)%c.s.sample == 0
-	if c.Length <= InlineMax {
+	if c.Length <= c.s.layout.Inline {
 		return c.inline(w, n, src, check)
 	}
 	return c.extent(ctx, w, n, src, check)
@@ -95,9 +95,14 @@ func (c *Content) params(w *writtenChunk) segment.Params {
 
 // inline seals a small content in memory.
 func (c *Content) inline(w writtenChunk, n int64, src io.Reader, check bool) error {
-	buf := smallBuffers.Get().(*[InlineMax]byte)
-	defer smallBuffers.Put(buf)
-	plain := buf[:n]
+	var plain []byte
+	if n <= InlineMax {
+		buf := smallBuffers.Get().(*[InlineMax]byte)
+		defer smallBuffers.Put(buf)
+		plain = buf[:n]
+	} else {
+		plain = make([]byte, n)
+	}
 	if _, err := io.ReadFull(src, plain); err != nil {
 		return shortSource(err)
 	}

@@ -58,11 +58,12 @@ type Options struct {
 	// trail are appended; a store that is older than it says is refused. "" is none.
 	AuditAnchor string
 
-	Dev            bool // development store: must match what the store says
-	NoCreate       bool // refuse an empty directory
-	AcceptRollback bool // go on where HEAD and logs do not agree
-	AllowXTS       bool // in FIPS mode: open double extents that another build wrote
-	NoCompression  bool // for canary tests: what looks random is ciphertext
+	Dev            bool          // development store: must match what the store says
+	NoCreate       bool          // refuse an empty directory
+	AcceptRollback bool          // go on where HEAD and logs do not agree
+	AllowXTS       bool          // in FIPS mode: open double extents that another build wrote
+	NoCompression  bool          // for canary tests: what looks random is ciphertext
+	Layout         object.Layout // for tests: how contents are cut
 
 	MemTable   int64 // bytes; 0 is the engine's default
 	BlockCache int64 // bytes; 0 is the engine's default
@@ -330,7 +331,7 @@ func (s *Store) openServices(ctx context.Context, o *Options) error {
 	s.later(ext.Close)
 
 	s.Objects, err = object.New(ctx, object.Options{
-		Meta: s.Meta, Extents: ext, Ring: s.Ring, Now: o.Now, Logger: o.Logger, OnCorrupt: o.OnCorrupt,
+		Meta: s.Meta, Extents: ext, Ring: s.Ring, Now: o.Now, Logger: o.Logger, OnCorrupt: o.OnCorrupt, Layout: o.Layout,
 	})
 	if err != nil {
 		return err
