@@ -190,10 +190,18 @@ func keyType(what, s string) (account bool, err error) {
 	return false, refuse(BadValue, "services."+what+".keyType", "it is Service or Account")
 }
 
-// Change changes an account.
+// Change changes an account. What the caller read of it may be old: what nobody said
+// stays as it is now.
 func (s *Service) Change(ctx context.Context, i account.Info, w Wish) (account.Info, error) {
 	defer s.changing.Lock(i.Name)()
-	return s.change(ctx, i, w)
+	now, err := s.o.Accounts.Get(ctx, i.Name)
+	if fault.Is(err, fault.AccountNotFound) || err == nil && now.ID != i.ID {
+		return i, refuse(NoAccount, string(i.Name), "the account was deleted meanwhile")
+	}
+	if err != nil {
+		return i, err
+	}
+	return s.change(ctx, now, w)
 }
 
 func (s *Service) change(ctx context.Context, i account.Info, w Wish) (account.Info, error) {
