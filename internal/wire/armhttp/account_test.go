@@ -10,6 +10,7 @@ import (
 
 	"github.com/coffer-storage/coffer/internal/identity"
 	"github.com/coffer-storage/coffer/internal/keys/keystest"
+	"github.com/coffer-storage/coffer/internal/resource"
 )
 
 const (
@@ -116,6 +117,27 @@ func TestAccounts(t *testing.T) {
 		{"PUT", "/subscriptions/00000000-0000-0000-0000-000000000000/resourceGroups/coffer/providers/Microsoft.Storage/storageAccounts/acct1", create, 409, "StorageAccountAlreadyTaken", nil},
 		{"DELETE", acc, "", 200, "", nil},
 		{"DELETE", acc, "", 204, "", nil},
+	})
+}
+
+// Policies are seen and not set here, and say why something is refused.
+func TestPoliciesAreShown(t *testing.T) {
+	h, w := readyWorld(t)
+	yes := true
+	do(t, h, []step{{"PUT", acc, `{"location":"l","sku":{"name":"Standard_LRS"},"properties":{"encryption":{"requireInfrastructureEncryption":true}}}`, 200, "", map[string]any{"properties.cofferPolicy": nil}}})
+	i, err := w.Resources.Find(t.Context(), "SUB", "RG", "acct1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.Resources.Change(t.Context(), i, resource.Wish{RequireDouble: &yes, ForbidCPK: &yes}); err != nil {
+		t.Fatal(err)
+	}
+	shown := map[string]any{"properties.cofferPolicy": map[string]any{
+		"requireCustomerManagedKey": false, "requireInfrastructureEncryption": true, "forbidCustomerProvidedKeys": true,
+	}}
+	do(t, h, []step{
+		{"GET", acc, "", 200, "", shown},
+		{"PATCH", acc, `{"properties":{"cofferPolicy":{"forbidCustomerProvidedKeys":false}}}`, 200, "", shown},
 	})
 }
 

@@ -263,6 +263,14 @@ type accountProperties struct {
 	HNS               bool              `json:"isHnsEnabled"`
 	ACLs              map[string]any    `json:"networkAcls"`
 	Encryption        encryptionForm    `json:"encryption"`
+	Policy            *policyShown      `json:"cofferPolicy,omitempty"`
+}
+
+// policyShown is what an account requires and forbids. It is set on the machine only.
+type policyShown struct {
+	CustomerKey bool `json:"requireCustomerManagedKey"`
+	Double      bool `json:"requireInfrastructureEncryption"`
+	NoCPK       bool `json:"forbidCustomerProvidedKeys"`
 }
 
 type geoForm struct {
@@ -320,6 +328,9 @@ func (h *Handler) showAccount(r *request, i account.Info) accountForm {
 		}
 	}
 	f.Properties.Encryption = h.showEncryption(i, s)
+	if p := (policyShown{s.RequireCustomerKey, s.RequireDouble, i.ForbidCustomerKeys}); p != (policyShown{}) {
+		f.Properties.Policy = &p
+	}
 	return f
 }
 
