@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # The round of a customer's key, by each family of management clients against a server
 # built from this tree, over TLS: vault, key, identity, grant, account under the key,
-# upload, rotate, disable, refused, enable, read. Prints a matrix; any failure ends it
-# with a non-zero status.
+# upload, the tokens of a client, of a SAS and of a managed identity, rotate, disable,
+# refused, enable, read. Prints a matrix; any failure ends it with a non-zero status.
 #
 #	interop/round.sh [go|js|python]...     default: all
 set -euo pipefail
@@ -22,6 +22,11 @@ eval "$("$coffer" identity create robot --data "$data" | grep '^  export')"
 COFFER_OBJECT_ID=$("$coffer" identity show robot --json --data "$data" | sed -n 's,.*"objectId": *"\([^"]*\)".*,\1,p')
 export COFFER_OBJECT_ID
 "$coffer" role assign robot Owner /subscriptions/00000000-0000-0000-0000-000000000000 --data "$data" >/dev/null
+# What programs on this machine get tokens as, without any credential.
+"$coffer" identity create machine --managed --data "$data" >/dev/null
+"$coffer" identity attach machine --data "$data" >/dev/null
+COFFER_MACHINE_ID=$("$coffer" identity show machine --json --data "$data" | sed -n 's,.*"objectId": *"\([^"]*\)".*,\1,p')
+export COFFER_MACHINE_ID
 
 reports=()
 for name in "${wanted[@]}"; do

@@ -8,9 +8,9 @@ import { AuthorizationManagementClient } from "@azure/arm-authorization";
 import { KeyVaultManagementClient } from "@azure/arm-keyvault";
 import { ManagedServiceIdentityClient } from "@azure/arm-msi";
 import { StorageManagementClient } from "@azure/arm-storage";
-import { ClientSecretCredential } from "@azure/identity";
+import { ClientSecretCredential, ManagedIdentityCredential } from "@azure/identity";
 import { KeyClient } from "@azure/keyvault-keys";
-import { BlobServiceClient, StorageSharedKeyCredential } from "@azure/storage-blob";
+import { BlobSASPermissions, BlobServiceClient, BlockBlobClient, generateBlobSASQueryParameters, StorageSharedKeyCredential } from "@azure/storage-blob";
 import { Suite } from "./report.mjs";
 
 const lookup = dns.lookup;
@@ -22,6 +22,8 @@ const group = "coffer";
 const [vaultName, keyName, identityName, accountName] = ["round-js", "switch", "round-js-asks", "roundjs"];
 const cryptoOfficer = "14b46e9e-c2b7-41b4-b07b-48a6ebf60603";
 const encryptionUser = "e147488a-f6f5-4113-8e2d-b22465e65bf6";
+const blobContributor = "ba92f5b4-2d11-453d-a403-e96b0029c9fe";
+const blobReader = "2a2b9908-6ea1-4ae2-8e65-a410df84e7d1";
 const content = Buffer.from("your key, your switch ".repeat(5000));
 
 const credential = new ClientSecretCredential(env.AZURE_TENANT_ID, env.AZURE_CLIENT_ID, env.AZURE_CLIENT_SECRET, {
@@ -67,8 +69,8 @@ async function vault() {
   state.uri = made.properties.vaultUri;
 }
 
-const give = (name, role, principalId) =>
-  roles.roleAssignments.create(state.vault, name, {
+const give = (name, role, principalId, scope = state.vault) =>
+  roles.roleAssignments.create(scope, name, {
     roleDefinitionId: `/subscriptions/${subscription}/providers/Microsoft.Authorization/roleDefinitions/${role}`,
     principalId,
     principalType: "ServicePrincipal",
@@ -104,6 +106,8 @@ async function account() {
   });
   const now = made.encryption.keyVaultProperties.currentVersionedKeyIdentifier;
   must(now === state.first, `the account is under ${now}`);
+  state.account = made.id;
+  state.endpoint = made.primaryEndpoints.blob;
   const list = await storage.storageAccounts.listKeys(group, accountName);
   const shared = new StorageSharedKeyCredential(accountName, list.keys[0].value);
   state.blobs = new BlobServiceClient(made.primaryEndpoints.blob, shared, { retryOptions: { maxTries: 1 } });
@@ -119,6 +123,53 @@ async function upload() {
   await state.blobs.createContainer("box");
   await blob().uploadData(content);
   await download();
+}
+
+const once = { retryOptions: { maxTries: 1 } };
+const service = (credential) => new BlobServiceClient(state.endpoint, credential, once);
+const byToken = (credential) => service(credential).getContainerClient("box").getBlockBlobClient("by-token");
+
+async function mustRefuse(f) {
+  try {
+    await f();
+  } catch (e) {
+    if (e.statusCode === 403 && e.code === "AuthorizationPermissionMismatch") return;
+    throw e;
+  }
+  throw new Error("was not refused");
+}
+
+async function same(client) {
+  must((await client.downloadToBuffer()).equals(content), "the content differs");
+}
+
+// token: the client's own token, refused without a role and let with one.
+async function token() {
+  const client = byToken(credential);
+  await mustRefuse(() => client.uploadData(content));
+  await give("cccccccc-0000-4000-8000-000000000003", blobContributor, env.COFFER_OBJECT_ID, state.account);
+  await client.uploadData(content);
+  await same(client);
+}
+
+// delegation: a SAS that is signed with a key which a token got.
+async function delegation() {
+  const now = new Date();
+  const expiresOn = new Date(now.getTime() + 3_600_000);
+  const key = await service(credential).getUserDelegationKey(now, expiresOn);
+  const wish = { containerName: "box", blobName: "by-token", permissions: BlobSASPermissions.parse("r"), expiresOn };
+  const sas = generateBlobSASQueryParameters(wish, key, accountName);
+  const client = new BlockBlobClient(`${state.endpoint}box/by-token?${sas}`, undefined, once);
+  await same(client);
+  await mustRefuse(() => client.uploadData(content));
+}
+
+// managed: a managed identity of the machine, without any credential.
+async function managed() {
+  await give("cccccccc-0000-4000-8000-000000000004", blobReader, env.COFFER_MACHINE_ID, state.account);
+  const client = byToken(new ManagedIdentityCredential());
+  await same(client);
+  await mustRefuse(() => client.uploadData(content));
 }
 
 async function rotate() {
@@ -164,7 +215,7 @@ async function remove() {
 const suite = new Suite();
 suite.version("arm-storage, arm-keyvault, arm-msi, arm-authorization, keyvault-keys, identity");
 for (const [name, f] of Object.entries({
-  vault, key, identity, grant, account, upload, rotate,
+  vault, key, identity, grant, account, upload, token, delegation, managed, rotate,
   disable: () => turn(false), refused, enable: () => turn(true), read: () => until(download), scope, delete: remove,
 })) {
   await suite.step(name, f);

@@ -8,14 +8,16 @@ import socket
 import sys
 import time
 
+from datetime import datetime, timedelta, timezone
+
 from azure.core.exceptions import HttpResponseError
-from azure.identity import ClientSecretCredential
+from azure.identity import ClientSecretCredential, ManagedIdentityCredential
 from azure.keyvault.keys import KeyClient
 from azure.mgmt.authorization import AuthorizationManagementClient
 from azure.mgmt.keyvault import KeyVaultManagementClient
 from azure.mgmt.msi import ManagedServiceIdentityClient
 from azure.mgmt.storage import StorageManagementClient
-from azure.storage.blob import BlobServiceClient
+from azure.storage.blob import BlobClient, BlobSasPermissions, BlobServiceClient, generate_blob_sas
 
 from report import Suite
 
@@ -24,6 +26,8 @@ GROUP = "coffer"
 VAULT, KEY, IDENTITY, ACCOUNT = "round-python", "switch", "round-python-asks", "roundpython"
 CRYPTO_OFFICER = "14b46e9e-c2b7-41b4-b07b-48a6ebf60603"
 ENCRYPTION_USER = "e147488a-f6f5-4113-8e2d-b22465e65bf6"
+BLOB_CONTRIBUTOR = "ba92f5b4-2d11-453d-a403-e96b0029c9fe"
+BLOB_READER = "2a2b9908-6ea1-4ae2-8e65-a410df84e7d1"
 CONTENT = b"your key, your switch " * 5000
 PATIENCE = 30
 
@@ -86,9 +90,9 @@ def vault():
     state["vault"], state["uri"] = made.id, made.properties.vault_uri
 
 
-def give(name, role, principal):
+def give(name, role, principal, scope=None):
     roles.role_assignments.create(
-        state["vault"],
+        scope or state["vault"],
         name,
         {
             "properties": {
@@ -142,6 +146,7 @@ def account():
         raise AssertionError(f"the account is under {now}")
     if made.status_of_secondary != "unavailable":
         raise AssertionError(f"a second region is said to be {made.status_of_secondary}")
+    state["account"], state["endpoint"] = made.id, made.primary_endpoints.blob
     value = storage.storage_accounts.list_keys(GROUP, ACCOUNT).as_dict()["keys"][0]["value"]
     state["blobs"] = BlobServiceClient(made.primary_endpoints.blob, credential={"account_name": ACCOUNT, "account_key": value}, retry_total=0)
 
@@ -159,6 +164,56 @@ def upload():
     state["blobs"].create_container("box")
     blob().upload_blob(CONTENT)
     download()
+
+
+def by_token(credential):
+    """The blob of the steps with tokens, by a client that shows those of credential."""
+    return BlobServiceClient(state["endpoint"], credential=credential, retry_total=0).get_blob_client("box", "by-token")
+
+
+def must_refuse(f):
+    try:
+        f()
+    except HttpResponseError as e:
+        if e.status_code == 403 and e.error_code == "AuthorizationPermissionMismatch":
+            return
+        raise
+    raise AssertionError("was not refused")
+
+
+def same(client):
+    if client.download_blob().readall() != CONTENT:
+        raise AssertionError("the content differs")
+
+
+def token():
+    """The client's own token: refused without a role, let with one."""
+    client = by_token(credential)
+    must_refuse(lambda: client.upload_blob(CONTENT))
+    give("bbbbbbbb-0000-4000-8000-000000000003", BLOB_CONTRIBUTOR, os.environ["COFFER_OBJECT_ID"], state["account"])
+    client.upload_blob(CONTENT)
+    same(client)
+
+
+def delegation():
+    """A SAS that is signed with a key which a token got."""
+    now = datetime.now(timezone.utc)
+    service = BlobServiceClient(state["endpoint"], credential=credential, retry_total=0)
+    key = service.get_user_delegation_key(now, now + timedelta(hours=1))
+    sas = generate_blob_sas(
+        ACCOUNT, "box", "by-token", user_delegation_key=key, permission=BlobSasPermissions(read=True), expiry=now + timedelta(hours=1)
+    )
+    client = BlobClient.from_blob_url(f"{state['endpoint']}box/by-token?{sas}", retry_total=0)
+    same(client)
+    must_refuse(lambda: client.upload_blob(CONTENT, overwrite=True))
+
+
+def managed():
+    """A managed identity of the machine, without any credential."""
+    give("bbbbbbbb-0000-4000-8000-000000000004", BLOB_READER, os.environ["COFFER_MACHINE_ID"], state["account"])
+    client = by_token(ManagedIdentityCredential())
+    same(client)
+    must_refuse(lambda: client.upload_blob(CONTENT, overwrite=True))
 
 
 def rotate():
@@ -214,6 +269,9 @@ for name, step in [
     ("grant", grant),
     ("account", account),
     ("upload", upload),
+    ("token", token),
+    ("delegation", delegation),
+    ("managed", managed),
     ("rotate", rotate),
     ("disable", lambda: switch(False)),
     ("refused", refused),

@@ -43,6 +43,7 @@ type world struct {
 type state struct {
 	vaultID, vaultURI   string
 	identityID, subject string // subject: object id of the identity
+	accountID, endpoint string // of the account, and of its blob service
 	conn                string
 	firstKey            string
 }
@@ -60,7 +61,7 @@ func main() {
 		run  func(context.Context) error
 	}{
 		{"vault", w.vault}, {"key", w.key}, {"identity", w.identity}, {"grant", w.grant}, {"account", w.account},
-		{"upload", w.upload}, {"rotate", w.rotate}, {"disable", w.disable}, {"refused", w.refused}, {"enable", w.enable},
+		{"upload", w.upload}, {"token", w.token}, {"delegation", w.delegation}, {"managed", w.managed}, {"rotate", w.rotate}, {"disable", w.disable}, {"refused", w.refused}, {"enable", w.enable},
 		{"read", w.read}, {"scope", w.scope}, {"delete", w.remove},
 	} {
 		s.Step(st.name, st.run)

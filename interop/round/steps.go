@@ -59,11 +59,15 @@ func (w *world) vault(ctx context.Context) error {
 
 // give gives a principal a role on the vault.
 func (w *world) give(ctx context.Context, name, role, principal string) error {
+	return w.giveAt(ctx, w.state.vaultID, name, role, principal)
+}
+
+func (w *world) giveAt(ctx context.Context, scope, name, role, principal string) error {
 	c, err := armauthorization.NewRoleAssignmentsClient(subscription, w.cred, w.opts)
 	if err != nil {
 		return err
 	}
-	_, err = c.Create(ctx, w.state.vaultID, name, armauthorization.RoleAssignmentCreateParameters{Properties: &armauthorization.RoleAssignmentProperties{
+	_, err = c.Create(ctx, scope, name, armauthorization.RoleAssignmentCreateParameters{Properties: &armauthorization.RoleAssignmentProperties{
 		RoleDefinitionID: to.Ptr("/subscriptions/" + subscription + "/providers/Microsoft.Authorization/roleDefinitions/" + role),
 		PrincipalID:      to.Ptr(principal), PrincipalType: to.Ptr(armauthorization.PrincipalTypeServicePrincipal),
 	}}, nil)
@@ -140,6 +144,7 @@ func (w *world) account(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	w.state.accountID, w.state.endpoint = *a.ID, *a.Properties.PrimaryEndpoints.Blob
 	w.state.conn = fmt.Sprintf("DefaultEndpointsProtocol=https;AccountName=%s;AccountKey=%s;BlobEndpoint=%s;", accountName, *k.Keys[0].Value, *a.Properties.PrimaryEndpoints.Blob)
 	return nil
 }
