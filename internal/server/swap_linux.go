@@ -7,15 +7,18 @@ import (
 )
 
 // plainSwap lists swap areas that put memory on a disk in the clear.
-func plainSwap() ([]string, error) {
-	b, err := os.ReadFile("/proc/swaps")
+func plainSwap() ([]string, error) { return plainAreas("/proc/swaps", "/sys/block") }
+
+// plainAreas reads the list of areas, and what block devices are.
+func plainAreas(swaps, blocks string) ([]string, error) {
+	b, err := os.ReadFile(swaps)
 	if err != nil {
 		return nil, err
 	}
 	var out []string
 	for i, line := range strings.Split(strings.TrimSpace(string(b)), "\n") {
 		fields := strings.Fields(line)
-		if i == 0 || len(fields) == 0 || swapIsSafe(fields[0]) {
+		if i == 0 || len(fields) == 0 || swapIsSafe(blocks, fields[0]) {
 			continue
 		}
 		out = append(out, fields[0])
@@ -24,7 +27,7 @@ func plainSwap() ([]string, error) {
 }
 
 // swapIsSafe reports whether an area is memory (zram) or lies on dm-crypt.
-func swapIsSafe(area string) bool {
+func swapIsSafe(blocks, area string) bool {
 	if real, err := filepath.EvalSymlinks(area); err == nil {
 		area = real
 	}
@@ -32,6 +35,6 @@ func swapIsSafe(area string) bool {
 	if strings.HasPrefix(base, "zram") {
 		return true
 	}
-	uuid, err := os.ReadFile(filepath.Join("/sys/block", base, "dm", "uuid"))
+	uuid, err := os.ReadFile(filepath.Join(blocks, base, "dm", "uuid"))
 	return err == nil && strings.HasPrefix(string(uuid), "CRYPT-")
 }
