@@ -168,7 +168,7 @@ func (s *session) server(ctx context.Context, label, name, kind string) (side, e
 		}
 	}
 	b.bigN, b.listN, b.tmp = s.bigN, s.listN, shm
-	if err := b.d.Setup(ctx); err != nil {
+	if err := setup(ctx, b.d); err != nil {
 		if name == "coffer" || name == "fips" || name == "null" {
 			return side{}, fmt.Errorf("%s: %w", label, err)
 		}
@@ -178,6 +178,16 @@ func (s *session) server(ctx context.Context, label, name, kind string) (side, e
 	}
 	s.clients[id] = b
 	return side{label: label, b: b}, nil
+}
+
+// setup tries for half a minute: a server that listens may say that it is not ready yet.
+func setup(ctx context.Context, d driver) (err error) {
+	for end := time.Now().Add(30 * time.Second); ctx.Err() == nil; time.Sleep(100 * time.Millisecond) {
+		if err = d.Setup(ctx); err == nil || time.Now().After(end) {
+			return err
+		}
+	}
+	return ctx.Err()
 }
 
 // shm holds the client's own big files.
