@@ -298,7 +298,7 @@ func TestAllowUnsigned(t *testing.T) {
 		if change != nil {
 			change(c)
 		}
-		s, err := jwt.NewWithClaims(jwt.SigningMethodHS256, c).SignedString([]byte("k"))
+		s, err := jwt.NewWithClaims(jwt.SigningMethodHS256, c).SignedString([]byte("a key of enough bytes"))
 		if err != nil {
 			t.Fatal(err)
 		}

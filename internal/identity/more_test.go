@@ -40,7 +40,7 @@ func TestExternal(t *testing.T) {
 	e := &elsewhere{}
 	w := newWorld(t, func(o *identity.Options) { o.External = []identity.External{e} })
 	p, _ := w.principal(t, "ours")
-	raw, err := jwt.NewWithClaims(jwt.SigningMethodHS256, jwt.MapClaims{"iss": "https://elsewhere.example"}).SignedString([]byte("k"))
+	raw, err := jwt.NewWithClaims(jwt.SigningMethodHS256, jwt.MapClaims{"iss": "https://elsewhere.example"}).SignedString([]byte("a key of enough bytes"))
 	if err != nil {
 		t.Fatal(err)
 	}

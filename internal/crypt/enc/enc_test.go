@@ -36,7 +36,7 @@ func TestEncodeRefusesLongLabels(t *testing.T) {
 
 // TestDeriveEach: what one extraction gives is what each derivation alone gives.
 func TestDeriveEach(t *testing.T) {
-	ikm, salt := []byte("input"), []byte("salt")
+	ikm, salt := []byte("input of enough bytes"), []byte("salt")
 	infos := [][]byte{Encode("one"), Encode("two", Uint(2)), nil}
 	for i, got := range DeriveEach(ikm, salt, 48, infos...) {
 		if want := Derive(ikm, salt, infos[i], 48); !bytes.Equal(got, want) {
