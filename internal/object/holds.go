@@ -21,7 +21,7 @@ type holds struct {
 	reading map[[16]byte]int           // extents with a resolved place in use
 	pending map[[16]byte]int           // extents with chunks that no row names yet
 	suspect map[[16]byte]bool          // extents that perhaps hold given-up chunks
-	changed chan struct{}              // closed when a short hold ends
+	changed chan struct{}              // closed when the short holds of an epoch end; nil: nobody waits
 }
 
 func newHolds() *holds {
@@ -31,20 +31,23 @@ func newHolds() *holds {
 		reading: make(map[[16]byte]int),
 		pending: make(map[[16]byte]int),
 		suspect: make(map[[16]byte]bool),
-		changed: make(chan struct{}),
 	}
 }
 
 // Hold keeps all content that can be found now until release. It is for a moment: the
 // collector waits for it. View holds by itself, and a Reader keeps its own content.
 func (s *Store) Hold() (release func()) {
-	h := s.held
+	e := s.held.begin()
+	var once sync.Once
+	return func() { once.Do(func() { s.held.release(e) }) }
+}
+
+// begin is Hold; the epoch is for one release.
+func (h *holds) begin() uint64 {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	e := h.epoch
-	h.short[e]++
-	var once sync.Once
-	return func() { once.Do(func() { h.release(e) }) }
+	h.short[h.epoch]++
+	return h.epoch
 }
 
 func (h *holds) release(e uint64) {
@@ -52,8 +55,10 @@ func (h *holds) release(e uint64) {
 	defer h.mu.Unlock()
 	if h.short[e]--; h.short[e] == 0 {
 		delete(h.short, e)
-		close(h.changed)
-		h.changed = make(chan struct{})
+		if h.changed != nil {
+			close(h.changed)
+			h.changed = nil
+		}
 	}
 }
 
@@ -69,6 +74,9 @@ func (h *holds) quiesce(ctx context.Context) (epoch uint64, err error) {
 		old := false
 		for e := range h.short {
 			old = old || e < epoch
+		}
+		if old && h.changed == nil {
+			h.changed = make(chan struct{})
 		}
 		changed := h.changed
 		h.mu.Unlock()

@@ -140,7 +140,7 @@ func (s *Store) StoreID() keys.ID { return s.id }
 // it needs had to be validated.
 func (s *Store) View(ctx context.Context, f func(*Tx) error) error {
 	return classify("object.View", s.validated(ctx, func() error {
-		defer s.Hold()()
+		defer s.held.release(s.held.begin())
 		return s.meta.View(ctx, func(r meta.Reader) error { return f(&Tx{s: s, r: r}) })
 	}))
 }

@@ -47,16 +47,8 @@ var refuseQuery = []string{"snapshot", "versionid", "deletetype", "prevsnapshot"
 // refuseForm refuses what must not be ignored and is not honoured.
 func refuseForm(r *wire.Request, rt *route) error {
 	const op = "blobhttp.refuse"
-	if err := refuseEncryption(r, rt); err != nil {
+	if err := refuseHeaders(r, rt); err != nil {
 		return err
-	}
-	for _, n := range notHonoured {
-		if r.Has(n) {
-			return fault.New(op, "", fault.UnsupportedHeader, nil, fault.Detail{Name: "HeaderName", Value: n})
-		}
-	}
-	if n := firstHeader(r, func(n string) bool { return strings.HasPrefix(n, "x-ms-source-") }); n != "" {
-		return fault.New(op, "", fault.UnsupportedHeader, nil, fault.Detail{Name: "HeaderName", Value: n})
 	}
 	for _, n := range refuseQuery {
 		if v, ok := r.Query.Lookup(n); ok && rt.on == onBlob {
@@ -71,6 +63,41 @@ func refuseForm(r *wire.Request, rt *route) error {
 	}
 	return nil
 }
+
+// refuseHeaders is refuseForm for headers.
+func refuseHeaders(r *wire.Request, rt *route) error {
+	const op = "blobhttp.refuse"
+	if !r.WithheldAny() && firstHeader(r, suspicious) == "" {
+		return nil // nearly always, and for one look
+	}
+	if err := refuseEncryption(r, rt); err != nil {
+		return err
+	}
+	for _, n := range notHonoured {
+		if r.Has(n) {
+			return fault.New(op, "", fault.UnsupportedHeader, nil, fault.Detail{Name: "HeaderName", Value: n})
+		}
+	}
+	if n := firstHeader(r, isSource); n != "" {
+		return fault.New(op, "", fault.UnsupportedHeader, nil, fault.Detail{Name: "HeaderName", Value: n})
+	}
+	return nil
+}
+
+func isSource(n string) bool { return strings.HasPrefix(n, "x-ms-source-") }
+
+// suspicious reports whether refuseHeaders has to look at a header closely.
+func suspicious(n string) bool {
+	return strings.HasPrefix(n, "x-ms-") && (isNotHonoured[n] || isSource(n) || strings.Contains(n, "encryption"))
+}
+
+var isNotHonoured = func() map[string]bool {
+	m := make(map[string]bool, len(notHonoured))
+	for _, n := range notHonoured {
+		m[n] = true
+	}
+	return m
+}()
 
 // refuseEncryption refuses every header that asks for encryption under another key than
 // the account's, but those that the operation takes. The names are matched by their form, so that one that is newer than
