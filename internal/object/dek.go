@@ -1,6 +1,7 @@
 package object
 
 import (
+	"container/list"
 	"context"
 	"errors"
 	"sync/atomic"
@@ -28,6 +29,9 @@ type dataKey struct {
 	users atomic.Int32
 
 	customer *CustomerKey // with protector CPK: what wraps the key
+
+	chunks *openedChunks              // of a cached key: those opened under it
+	opened map[openedAt]*list.Element // under chunks.mu
 }
 
 // ID names the key: it is in every chunk reference.
@@ -54,6 +58,9 @@ func (k *dataKey) lend() *DEK {
 
 func (k *dataKey) release() {
 	if k.users.Add(-1) == 0 {
+		if k.chunks != nil {
+			k.chunks.forget(k)
+		}
 		k.key.Destroy()
 	}
 }

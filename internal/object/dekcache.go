@@ -23,7 +23,8 @@ type dekAt struct {
 // dekCache keeps opened data keys, the least recently used going first, none longer
 // than dekCacheLife.
 type dekCache struct {
-	now func() time.Time
+	now    func() time.Time
+	chunks openedChunks // under the keys of the cache
 
 	mu   sync.Mutex
 	m    map[dekAt]*list.Element
@@ -65,6 +66,7 @@ func (c *dekCache) put(at dekAt, k *dataKey) *DEK {
 		return e.Value.(*cachedDEK).key.lend()
 	}
 	k.users.Add(1) // the cache
+	k.chunks = &c.chunks
 	c.m[at] = c.used.PushFront(&cachedDEK{at, k, c.now().Add(dekCacheLife)})
 	if c.used.Len() > dekCacheSize {
 		c.remove(c.used.Back())

@@ -23,6 +23,7 @@ type Reader struct {
 	queue   []span
 	deks    map[keys.ID]*DEK
 	release func()
+	fresh   bool // takes no header and no map row that was opened before
 
 	tx    *Tx        // the View that opens, while it does
 	small []byte     // the whole range, opened already, when it is one inline chunk
@@ -53,7 +54,7 @@ func (tx *Tx) Open(ctx context.Context, r *Row, off, n int64) (*Reader, error) {
 		return nil, fault.New("object.Open", "", fault.InvalidRange, nil)
 	}
 	rd := &Reader{
-		s: s, ctx: ctx, row: r, off: off, end: off + n, tx: tx,
+		s: s, ctx: ctx, row: r, off: off, end: off + n, tx: tx, fresh: n > keepOpen,
 		deks:    make(map[keys.ID]*DEK, 1),
 		release: s.held.holdDEKs(dekIDs(r.DEKs)),
 	}
@@ -96,7 +97,8 @@ func (r *Reader) prepare() error {
 }
 
 // keepOpen is the longest range whose first chunk stays open, and in its place, from
-// Open on: such a range is read in a moment.
+// Open on: such a range is read in a moment. It is also the longest that is read with
+// headers and map rows that were opened before; to a longer one they cost nothing.
 const keepOpen = 256 << 10
 
 // view runs f in the View that opens, or in a new one.
@@ -218,8 +220,17 @@ func (r *Reader) fill() error {
 		_, err := eachPiece(r.row, r.off, r.enqueue)
 		return errOr(err, len(r.queue) > 0)
 	}
+	if !r.fresh {
+		if row := r.s.maps.holding(r.row, r.off); row != nil {
+			_, err := eachPiece(row, r.off, r.enqueue)
+			return err
+		}
+	}
 	err := r.view(func(tx *Tx) error {
 		return tx.mapRows(r.row, mapKey(r.row.Owner, r.row.mapped.id, r.off+1), func(row *Row) (bool, error) {
+			if !r.fresh {
+				r.s.maps.put(r.row, row)
+			}
 			_, err := eachPiece(row, r.off, r.enqueue)
 			return false, err
 		})
@@ -369,9 +380,29 @@ func (c *openChunk) reader() (*segment.Reader, error) {
 	if c.src != nil {
 		return c.src, nil
 	}
-	var err error
-	c.src, err = segment.NewReader(c.params(), int64(c.info.length), placeReader{c.r.s.extents, c.info.place})
-	return c.src, c.sourceError(err)
+	src := placeReader{c.r.s.extents, c.info.place}
+	o, err := c.opened(src)
+	if err != nil {
+		return nil, c.sourceError(err)
+	}
+	c.src = o.Reader(src)
+	return c.src, nil
+}
+
+// opened checks the header of the chunk, unless that was done a moment ago.
+func (c *openChunk) opened(src placeReader) (*segment.Opened, error) {
+	k, at := c.dek.dataKey, openedAt{c.ref.Chunk, c.info.place}
+	if c.r.fresh || k.chunks == nil {
+		return segment.Open(c.params(), int64(c.info.length), src)
+	}
+	if o := k.chunks.get(k, at); o != nil {
+		return o, nil
+	}
+	o, err := segment.Open(c.params(), int64(c.info.length), src)
+	if err == nil {
+		k.chunks.put(k, at, o)
+	}
+	return o, err
 }
 
 // write writes a span of the chunk to w.

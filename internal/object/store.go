@@ -89,6 +89,7 @@ type Store struct {
 	opened   envelope.Cache  // AEADs of SYS and META that were opened
 	deks     *dekCache
 	recalled recalled
+	maps     openedMaps
 	held     *holds
 	counters counters
 	deferred deferrals

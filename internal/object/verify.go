@@ -312,7 +312,7 @@ func (v *verifier) content(ctx context.Context, t Table, key []byte, r *Row, dek
 	v.rep.Contents++
 	row := *r
 	row.DEKs = deks
-	rd := &Reader{s: v.s, ctx: ctx, row: &row, end: row.Length(), deks: make(map[keys.ID]*DEK, 1),
+	rd := &Reader{s: v.s, ctx: ctx, row: &row, end: row.Length(), fresh: true, deks: make(map[keys.ID]*DEK, 1),
 		release: v.s.held.holdDEKs(dekIDs(deks))}
 	return func() error {
 		defer rd.Close()

@@ -20,7 +20,8 @@ type pool struct {
 
 var (
 	sealedPool = pool{size: HeaderSize + batch} // sealed bytes
-	plainPool  = pool{size: 64 << 10}           // plaintext
+	plainPool  = pool{size: 64 << 10}           // plaintext of a segment
+	rangePool  = pool{size: 128 << 10}          // plaintext of a range
 )
 
 // get returns an empty buffer with room for n bytes.

@@ -12,7 +12,7 @@ import (
 // sealer holds the key of one chunk and the AAD, of which only the numbers change.
 type sealer struct {
 	aead  cipher.AEAD
-	aad   []byte
+	aad   [aadSize]byte
 	lg    uint8
 	n     int64 // plaintext length
 	count int64 // segments
@@ -25,6 +25,7 @@ const aadLabel = "coffer/segment/v1"
 const (
 	indexAt = 2 + len(aadLabel) + 4
 	finalAt = indexAt + 8 + 4
+	aadSize = finalAt + 8
 )
 
 // newSealer derives the key of the chunk. header is the first half at least. The
@@ -35,7 +36,7 @@ func newSealer(p Params, n int64, header []byte) (*sealer, [32]byte, error) {
 	}
 	info := enc.Encode("coffer/chunk/v1", header[:commitmentAt], p.Owner[:], p.DEKID[:])
 	s := &sealer{
-		aad:   enc.Encode(aadLabel, enc.Uint(0), enc.Uint(0)),
+		aad:   [aadSize]byte(enc.Encode(aadLabel, enc.Uint(0), enc.Uint(0))),
 		lg:    p.Lg,
 		n:     n,
 		count: segments(n, p.Lg),
@@ -88,7 +89,7 @@ func (s *sealer) bind(i int64) {
 // seal appends segment i, and opens it again when its turn has come.
 func (s *sealer) seal(dst []byte, i int64, plaintext []byte) ([]byte, error) {
 	s.bind(i)
-	out := s.aead.Seal(dst, nil, plaintext, s.aad)
+	out := s.aead.Seal(dst, nil, plaintext, s.aad[:])
 	if !s.check.due(i) {
 		return out, nil
 	}
@@ -98,7 +99,7 @@ func (s *sealer) seal(dst []byte, i int64, plaintext []byte) ([]byte, error) {
 // open appends the plaintext of segment i.
 func (s *sealer) open(dst []byte, i int64, segment []byte) ([]byte, error) {
 	s.bind(i)
-	out, err := s.aead.Open(dst, nil, segment, s.aad)
+	out, err := s.aead.Open(dst, nil, segment, s.aad[:])
 	if err != nil {
 		return nil, ErrOpen
 	}

@@ -7,15 +7,16 @@ import (
 
 // Reader reads one chunk. It may be used by one goroutine at a time.
 type Reader struct {
-	s   *sealer
+	s   sealer
 	src io.ReaderAt
 }
 
-// NewReader opens a chunk of n bytes of plaintext, whose sealed bytes src holds from
-// offset 0. It reads and checks the header. n must come from an authenticated record:
-// a chunk that was cut fails only at its last segment, and bytes behind the chunk are not
-// seen: that the stored size is SealedSize(n, lg) is for the caller to check.
-func NewReader(p Params, n int64, src io.ReaderAt) (*Reader, error) {
+// Opened is a chunk whose header was checked, with its key: it makes Readers that do not
+// read the header again. It is safe in parallel.
+type Opened struct{ s sealer }
+
+// Open opens a chunk as NewReader does.
+func Open(p Params, n int64, src io.ReaderAt) (*Opened, error) {
 	header := make([]byte, HeaderSize)
 	if err := readFull(src, header, 0); err != nil {
 		return nil, err
@@ -24,13 +25,28 @@ func NewReader(p Params, n int64, src io.ReaderAt) (*Reader, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Reader{s, src}, nil
+	return &Opened{*s}, nil
+}
+
+// Reader reads the chunk from src, which holds the sealed bytes that were opened.
+func (o *Opened) Reader(src io.ReaderAt) *Reader { return &Reader{o.s, src} }
+
+// NewReader opens a chunk of n bytes of plaintext, whose sealed bytes src holds from
+// offset 0. It reads and checks the header. n must come from an authenticated record:
+// a chunk that was cut fails only at its last segment, and bytes behind the chunk are not
+// seen: that the stored size is SealedSize(n, lg) is for the caller to check.
+func NewReader(p Params, n int64, src io.ReaderAt) (*Reader, error) {
+	o, err := Open(p, n, src)
+	if err != nil {
+		return nil, err
+	}
+	return o.Reader(src), nil
 }
 
 // WriteRange writes plaintext [off, off+n) to w. No byte goes to w before its segment is
 // authenticated; at the first bad one it stops with ErrOpen. Errors of w and of the
-// source are returned as they are. It holds one batch of sealed bytes and up to 64 KiB
-// of plaintext (a segment at least).
+// source are returned as they are. It holds one batch of sealed bytes and up to 128 KiB
+// of plaintext (a segment at least): a range of 64 KiB is one write.
 func (r *Reader) WriteRange(w io.Writer, off, n int64) error {
 	if off < 0 || n < 0 || off > r.s.n || n > r.s.n-off {
 		return ErrParams
@@ -38,15 +54,19 @@ func (r *Reader) WriteRange(w io.Writer, off, n int64) error {
 	if n == 0 {
 		return nil
 	}
-	c := &cursor{s: r.s, w: w, off: off, end: off + n}
+	c := &cursor{s: &r.s, w: w, off: off, end: off + n}
 	full := int64(1)<<r.s.lg + SegOverhead
 	first, last := off>>r.s.lg, (off+n-1)>>r.s.lg
 	per := min(perBatch(r.s.lg), last-first+1)
 
 	ct := sealedPool.get(int(per * full))
 	defer sealedPool.put(ct)
-	c.plain = plainPool.get(1 << r.s.lg)
-	defer plainPool.put(c.plain)
+	pool := &plainPool
+	if first < last {
+		pool = &rangePool
+	}
+	c.plain = pool.get(1 << r.s.lg)
+	defer pool.put(c.plain)
 
 	for i := first; i <= last; i += per {
 		j := min(i+per-1, last) // last of this batch
