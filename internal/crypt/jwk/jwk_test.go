@@ -3,6 +3,7 @@ package jwk
 import (
 	"bytes"
 	"crypto/aes"
+	"crypto/fips140"
 	"crypto/sha256"
 	"crypto/sha512"
 	"encoding/hex"
@@ -136,6 +137,12 @@ func TestAlgorithms(t *testing.T) {
 				in.AAD = []byte("context")
 			}
 			out, err := k.Seal(a.Name, use, in)
+			if fips140.Enforced() && (a.Name == "RSA1_5" || a.Name == "RSA-OAEP") {
+				if err == nil {
+					t.Errorf("%s: sealed in strict FIPS mode", a.Name)
+				}
+				continue
+			}
 			if err != nil {
 				t.Errorf("%s: Seal: %v", a.Name, err)
 				continue
