@@ -90,8 +90,9 @@ func (t *tableFile) Stat() (vfs.FileInfo, error) {
 // tableReader reads a class 1 file.
 type tableReader struct {
 	vfs.File
-	r   *vfsframe.TableReader
-	off int64
+	r    *vfsframe.TableReader
+	info vfs.FileInfo // as it was opened: a whole table does not change
+	off  int64
 }
 
 func (t *tableReader) ReadAt(p []byte, off int64) (int, error) {
@@ -120,13 +121,8 @@ func (t *tableReader) Prefetch(off, n int64) error {
 	return t.File.Prefetch(from, to-from)
 }
 
-func (t *tableReader) Stat() (vfs.FileInfo, error) {
-	info, err := t.File.Stat()
-	if err != nil {
-		return nil, err
-	}
-	return plainInfo(info, true), nil
-}
+// Stat does not ask the disk: Pebble leaves a table open when that fails.
+func (t *tableReader) Stat() (vfs.FileInfo, error) { return plainInfo(t.info, true), nil }
 
 // appendFile writes a class 2 file: every Write is one frame, issued at once.
 type appendFile struct {

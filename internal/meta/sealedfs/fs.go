@@ -245,7 +245,7 @@ func (f *FS) open(path string, n name, lower vfs.File) (vfs.File, error) {
 		if err != nil {
 			return nil, err
 		}
-		return &tableReader{File: lower, r: r}, nil
+		return &tableReader{File: lower, r: r, info: info}, nil
 	}
 	return &appendReader{File: lower, s: codec.NewScanner(lower, size), done: func(t vfsframe.Tail) {
 		f.torn(path, t)
