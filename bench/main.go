@@ -62,11 +62,12 @@ func main() {
 	listN := flag.Int("list", 10000, "blobs to list")
 	tmp := flag.String("tmp", "/dev/shm", "folder for the client's own big file")
 	profile := flag.Bool("profile", false, "tell the server to profile the timed part (only one built by profile.sh understands)")
-	kinds := flag.String("kinds", "", "compare kinds of keys: account, scope, cpk, double; the first is what the others are divided by")
+	kinds := flag.String("kinds", "", "compare kinds of keys: account, scope, cpk, double, cmk; the first is what the others are divided by")
 	rounds := flag.Int("rounds", 10, "turns of each with -part, -kinds and -xts")
 	bars := flag.String("bars", "", "with -kinds: least ratio of rates, as scope=0.97 or double/get4m=0.85")
 	flag.StringVar(&c.scope, "scope", "", "with -kinds: the scope of kind scope")
 	double := flag.String("double", "", "with -kinds: the account of kind double; its key comes from BENCH_DOUBLE_KEY")
+	cmk := flag.String("cmk", "", "with -kinds: the account of kind cmk; its key comes from BENCH_CMK_KEY")
 	kernel := flag.String("xts", "", "the test program of package xts, to measure its kernels and exit")
 	openssl := flag.String("openssl", "", "with -xts: this openssl, as a peer")
 	flag.Parse()
@@ -95,7 +96,8 @@ func main() {
 	}
 	c.key = os.Getenv("BENCH_ACCOUNT_KEY")
 	if *kinds != "" {
-		p := pairs{c: c, double: *double, doubleKey: os.Getenv("BENCH_DOUBLE_KEY"), rounds: *rounds, dur: *dur, conc: numbers(*concs), pids: numbers(*pids)}
+		others := map[string]login{"double": {*double, os.Getenv("BENCH_DOUBLE_KEY")}, "cmk": {*cmk, os.Getenv("BENCH_CMK_KEY")}}
+		p := pairs{c: c, others: others, rounds: *rounds, dur: *dur, conc: numbers(*concs), pids: numbers(*pids)}
 		if err := p.run(os.Stdout, strings.Split(*kinds, ","), strings.Split(*works, ","), *bars); err != nil {
 			log.Fatal(err)
 		}

@@ -14,14 +14,16 @@ import (
 // pairs compares kinds of keys on one server: each workload runs under one kind after
 // the other, in short turns, so that what disturbs the machine disturbs all alike.
 type pairs struct {
-	c         config
-	double    string // account with infrastructure encryption
-	doubleKey string
-	rounds    int
-	dur       time.Duration
-	conc      []int
-	pids      []int
+	c      config
+	others map[string]login // kinds that are an account of their own: double, cmk
+	rounds int
+	dur    time.Duration
+	conc   []int
+	pids   []int
 }
+
+// login is an account and its key.
+type login struct{ account, key string }
 
 // bench returns a bench whose blobs are under a kind of key.
 func (p *pairs) bench(kind string) (*bench, error) {
@@ -35,12 +37,13 @@ func (p *pairs) bench(kind string) (*bench, error) {
 		}
 	case "cpk":
 		c.cpk = newBody()[:32]
-	case "double":
-		if p.double == "" {
-			return nil, errors.New("kind double needs -double")
+	case "double", "cmk":
+		o := p.others[kind]
+		if o.account == "" {
+			return nil, fmt.Errorf("kind %s needs -%[1]s", kind)
 		}
-		c.endpoint = strings.TrimSuffix(c.endpoint, "/"+c.account) + "/" + p.double
-		c.account, c.key = p.double, p.doubleKey
+		c.endpoint = strings.TrimSuffix(c.endpoint, "/"+c.account) + "/" + o.account
+		c.account, c.key = o.account, o.key
 	default:
 		return nil, fmt.Errorf("unknown kind %q", kind)
 	}
