@@ -118,9 +118,21 @@ func (s *Store) collectGarbage(ctx context.Context) (total Collected, err error)
 		if err != nil {
 			return total, err
 		}
+		var small []garbage // of one transaction
+		size := 0
 		for _, g := range batch {
-			if s.garbageHeld(g, epoch) {
+			switch {
+			case s.garbageHeld(g, epoch):
 				total.Deferred++
+				continue
+			case g.small():
+				if size += len(g.chunks); size > collectSlice {
+					if err := s.freeSmall(ctx, small, &total); err != nil {
+						return total, err
+					}
+					small, size = small[:0], len(g.chunks)
+				}
+				small = append(small, g)
 				continue
 			}
 			n, err := s.free(ctx, g)
@@ -134,6 +146,9 @@ func (s *Store) collectGarbage(ctx context.Context) (total Collected, err error)
 			}
 			total.Contents++
 			s.deferred.forget(g.key)
+		}
+		if err := s.freeSmall(ctx, small, &total); err != nil {
+			return total, err
 		}
 		if next == nil {
 			return total, nil
@@ -175,6 +190,39 @@ func (s *Store) garbageHeld(g garbage, epoch uint64) bool {
 		}
 	}
 	return false
+}
+
+// small reports whether g names all its chunks, and few: it is freed together with others.
+// A commit for each would fall behind clients that overwrite small contents in parallel.
+func (g garbage) small() bool { return g.how == 0 && len(g.chunks) <= collectSlice/8 }
+
+// freeSmall frees garbage rows in one transaction.
+func (s *Store) freeSmall(ctx context.Context, gs []garbage, total *Collected) error {
+	if len(gs) == 0 {
+		return nil
+	}
+	chunks := 0
+	err := s.Update(ctx, func(tx *Tx) error {
+		chunks = 0
+		for _, g := range gs {
+			n, err := tx.freeAll(g.owner, g.chunks)
+			if err != nil {
+				return err
+			}
+			chunks += n
+			tx.Delete(Garbage, g.key)
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	for _, g := range gs {
+		s.deferred.forget(g.key)
+	}
+	total.Contents += len(gs)
+	total.Chunks += chunks
+	return nil
 }
 
 // free frees one garbage row: slice by slice, the row itself last.

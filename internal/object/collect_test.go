@@ -110,6 +110,29 @@ func TestCollect(t *testing.T) {
 	empty(t, e)
 }
 
+// TestCollectTogether: what many clients overwrite is freed in few commits, or a collector
+// that waits for the disk at each would never catch up with them.
+func TestCollectTogether(t *testing.T) {
+	e := objecttest.New(t)
+	const each = 150
+	for i := range each {
+		put(t, e, fmt.Sprint("row", i), 10, noise(uint64(i), 10))
+		put(t, e, fmt.Sprint("own", i), 1<<20, noise(uint64(i), 1<<20))
+	}
+	for i := range each {
+		drop(t, e, fmt.Sprint("row", i))
+		drop(t, e, fmt.Sprint("own", i))
+	}
+	before := e.Meta.Sequence()
+	if c := collect(t, e); c.Contents != 2*each || c.Chunks != 2*each || c.Extents != each {
+		t.Errorf("Collect = %+v", c)
+	}
+	if n := e.Meta.Sequence() - before; n > 5 {
+		t.Errorf("%d contents were freed in %d commits", 2*each, n)
+	}
+	empty(t, e)
+}
+
 // TestCollectSparesReaders is the promise that a Reader keeps its content, whatever
 // happens to the row, and that it delays nothing else.
 func TestCollectSparesReaders(t *testing.T) {

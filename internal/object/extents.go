@@ -23,8 +23,18 @@ func (s *Store) collectExtents(ctx context.Context) (total Collected, err error)
 		if err != nil || len(ids) == 0 {
 			return total, err
 		}
+		var empty []extent.Info
+		var gone [][16]byte
 		for _, id := range ids {
-			c, err := s.collectExtent(ctx, id)
+			info, err := s.extents.Stat(id)
+			if errors.Is(err, extent.ErrNotFound) { // unlinked by a run that was cut off
+				gone = append(gone, id)
+				continue
+			}
+			if err != nil {
+				return total, err
+			}
+			c, none, err := s.collectExtent(ctx, id, info)
 			total.Add(c)
 			if fault.Is(err, fault.Corrupt) { // a place row does not open: the extent stays
 				total.Damaged++
@@ -33,6 +43,17 @@ func (s *Store) collectExtents(ctx context.Context) (total Collected, err error)
 			if err != nil {
 				return total, err
 			}
+			if none {
+				empty = append(empty, info)
+			}
+		}
+		unlinked, c, err := s.unlink(ctx, empty)
+		total.Add(c)
+		if err == nil {
+			err = s.forgetDead(ctx, append(gone, unlinked...))
+		}
+		if err != nil {
+			return total, err
 		}
 		lo = append(slices.Clone(ids[len(ids)-1][:]), 0)
 	}
@@ -70,24 +91,17 @@ func (s *Store) deadFrom(ctx context.Context, lo []byte) (ids [][16]byte, err er
 	return ids, err
 }
 
-// collectExtent unlinks an extent without living chunks, empties one that is mostly
+// collectExtent says whether no chunk lives in an extent, empties one that is mostly
 // dead, and leaves one alone that is not, or that is in use.
-func (s *Store) collectExtent(ctx context.Context, id [16]byte) (c Collected, err error) {
-	info, err := s.extents.Stat(id)
-	if errors.Is(err, extent.ErrNotFound) {
-		return c, s.forgetDead(ctx, id) // unlinked by a run that was cut off
-	}
-	if err != nil {
-		return c, err
-	}
+func (s *Store) collectExtent(ctx context.Context, id [16]byte, info extent.Info) (c Collected, none bool, err error) {
 	if s.held.busy(id) {
 		c.Deferred++
-		return c, nil
+		return c, false, nil
 	}
 	// If nothing goes into it any more, this snapshot has all that will ever live there.
 	living, err := s.living(ctx, id)
 	if err != nil {
-		return c, err
+		return c, false, err
 	}
 	live := liveBytes(living)
 	if info.Open {
@@ -95,18 +109,18 @@ func (s *Store) collectExtent(ctx context.Context, id [16]byte) (c Collected, er
 			s.extents.Seal(id) // the next pass goes on with it
 		}
 		c.Deferred++
-		return c, nil
+		return c, false, nil
 	}
 	switch {
 	case len(living) == 0:
-		return s.unlink(ctx, id, info)
+		return c, true, nil
 	case live*2 >= info.Size:
-		return c, s.forgetIfHalf(ctx, id, info.Size)
+		return c, false, s.forgetIfHalf(ctx, id, info.Size)
 	}
 	for _, p := range living {
 		moved, err := s.move(ctx, p)
 		if err != nil {
-			return c, err
+			return c, false, err
 		}
 		if moved {
 			c.Moved++
@@ -115,7 +129,7 @@ func (s *Store) collectExtent(ctx context.Context, id [16]byte) (c Collected, er
 		}
 	}
 	// The next pass unlinks it, when those who read from it now have finished.
-	return c, nil
+	return c, false, nil
 }
 
 func liveBytes(ps []placed) (n int64) {
@@ -154,30 +168,44 @@ func prefixEnd(p []byte) []byte {
 	return nil
 }
 
-// unlink removes an extent that no row names. A fence that goes up after the look does
-// not mind: its checkpoint is younger than the rows, so it does not name it either.
-func (s *Store) unlink(ctx context.Context, id [16]byte, info extent.Info) (c Collected, err error) {
+// unlink removes extents that no row names, and says which. A fence that goes up after
+// the look does not mind: its checkpoint is younger than the rows, so it does not name
+// them either.
+func (s *Store) unlink(ctx context.Context, empty []extent.Info) (unlinked [][16]byte, c Collected, err error) {
+	if len(empty) == 0 {
+		return nil, c, nil
+	}
 	if _, err := s.held.quiesce(ctx); err != nil {
-		return c, err
+		return nil, c, err
 	}
 	up, err := s.fenced(ctx)
 	if err != nil {
-		return c, err
+		return nil, c, err
 	}
-	if up || s.held.busy(id) {
-		c.Deferred++
-		return c, nil
+	for _, info := range empty {
+		if up || s.held.busy(info.ID) {
+			c.Deferred++
+			continue
+		}
+		if err := s.extents.Remove(info.ID); err != nil && !errors.Is(err, extent.ErrNotFound) {
+			return unlinked, c, err
+		}
+		unlinked = append(unlinked, info.ID)
+		c.Extents++
+		c.Bytes += info.Size
 	}
-	if err := s.extents.Remove(id); err != nil && !errors.Is(err, extent.ErrNotFound) {
-		return c, err
-	}
-	c.Extents, c.Bytes = 1, info.Size
-	return c, s.forgetDead(ctx, id)
+	return unlinked, c, nil
 }
 
-func (s *Store) forgetDead(ctx context.Context, id [16]byte) error {
+// forgetDead takes extents that are gone off the list.
+func (s *Store) forgetDead(ctx context.Context, ids [][16]byte) error {
+	if len(ids) == 0 {
+		return nil
+	}
 	return s.Update(ctx, func(tx *Tx) error {
-		tx.Delete(Dead, id[:])
+		for _, id := range ids {
+			tx.Delete(Dead, id[:])
+		}
 		return nil
 	})
 }
