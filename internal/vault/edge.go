@@ -17,6 +17,7 @@ var causes = []struct {
 	{errRow, fault.Corrupt},
 	{jwk.ErrOpen, fault.InvalidInput},
 	{jwk.ErrAlgorithm, fault.InvalidInput},
+	{jwk.ErrStrict, fault.InvalidInput},
 	{jwk.ErrInput, fault.InvalidInput},
 	{jwk.ErrKey, fault.InvalidInput},
 	{jwk.ErrCurve, fault.InvalidInput},

@@ -282,9 +282,9 @@ func TestTrail(t *testing.T) {
 	w := newWorld(t)
 	w.trail.take()
 	w.key(t, ref("k"), vault.NewKey{Type: "RSA"})
-	sealed, err := w.Wrap(ctx, alice, ref("k"), vault.Operation{Algorithm: "RSA-OAEP", Value: []byte("x")})
+	sealed, err := w.Wrap(ctx, alice, ref("k"), vault.Operation{Algorithm: "RSA-OAEP-256", Value: []byte("x")})
 	is(t, "Wrap", err, success)
-	_, err = w.Unwrap(ctx, alice, ref("k"), vault.Operation{Algorithm: "RSA-OAEP", Value: sealed.Value})
+	_, err = w.Unwrap(ctx, alice, ref("k"), vault.Operation{Algorithm: "RSA-OAEP-256", Value: sealed.Value})
 	is(t, "Unwrap", err, success)
 	_, err = w.Sign(ctx, alice, ref("k"), vault.Operation{Algorithm: "RS256", Value: make([]byte, 32)})
 	is(t, "Sign", err, fault.VaultPolicyForbids)
@@ -305,7 +305,7 @@ func TestTrail(t *testing.T) {
 		t.Error(diff)
 	}
 	w.trail.fail = errors.New("the disk is gone")
-	out, err := w.Unwrap(ctx, alice, ref("k"), vault.Operation{Algorithm: "RSA-OAEP", Value: sealed.Value})
+	out, err := w.Unwrap(ctx, alice, ref("k"), vault.Operation{Algorithm: "RSA-OAEP-256", Value: sealed.Value})
 	is(t, "Unwrap without a trail", err, fault.Unavailable)
 	if out.Value != nil {
 		t.Error("the result was given out without its record")

@@ -17,6 +17,7 @@
 package jwk
 
 import (
+	"crypto/fips140"
 	"errors"
 	"slices"
 
@@ -27,6 +28,7 @@ import (
 var (
 	ErrOpen      = errors.New("jwk: the value does not open")
 	ErrAlgorithm = errors.New("jwk: the algorithm is not one of the key's")
+	ErrStrict    = errors.New("jwk: strict FIPS mode has no RSA1_5 and no RSA-OAEP with SHA-1: use RSA-OAEP-256")
 	ErrInput     = errors.New("jwk: a value has a wrong length")
 	ErrKey       = errors.New("jwk: the key has a wrong form")
 	ErrCurve     = errors.New("jwk: the curve is not served")
@@ -165,7 +167,7 @@ var algorithms = []Algorithm{
 }
 
 // Find returns the algorithm of that name if a key of that type and size has it for the
-// purpose.
+// purpose, and strict FIPS mode does not refuse it.
 func (p *Public) Find(name string, use Purpose) (Algorithm, error) {
 	for _, a := range algorithms {
 		if a.Name != name {
@@ -174,6 +176,9 @@ func (p *Public) Find(name string, use Purpose) (Algorithm, error) {
 		fits := a.Type == p.Type && a.Use&use != 0
 		if p.Type == Oct && a.Bits != p.Bits || p.Type == EC && curveOf(a.Name) != p.Curve {
 			fits = false
+		}
+		if fits && fips140.Enforced() && (name == "RSA1_5" || name == "RSA-OAEP") {
+			return Algorithm{}, ErrStrict
 		}
 		if fits {
 			return a, nil

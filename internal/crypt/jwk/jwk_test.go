@@ -95,7 +95,7 @@ var keysOf = sync.OnceValue(func() map[string]*Private {
 func keyFor(t *testing.T, a Algorithm) *Private {
 	t.Helper()
 	for _, k := range keysOf() {
-		if _, err := k.Find(a.Name, a.Use); err == nil {
+		if _, err := k.Find(a.Name, a.Use); err == nil || errors.Is(err, ErrStrict) {
 			return k
 		}
 	}
@@ -138,8 +138,8 @@ func TestAlgorithms(t *testing.T) {
 			}
 			out, err := k.Seal(a.Name, use, in)
 			if fips140.Enforced() && (a.Name == "RSA1_5" || a.Name == "RSA-OAEP") {
-				if err == nil {
-					t.Errorf("%s: sealed in strict FIPS mode", a.Name)
+				if !errors.Is(err, ErrStrict) {
+					t.Errorf("%s: in strict FIPS mode: %v", a.Name, err)
 				}
 				continue
 			}
