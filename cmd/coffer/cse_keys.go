@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"crypto/fips140"
 	"crypto/rsa"
 	"crypto/x509"
 	"encoding/base64"
@@ -36,6 +37,10 @@ type cseKeys struct {
 
 // apply sets the keys of options.
 func (k *cseKeys) apply(ctx context.Context, o *cse.Options) error {
+	if fips140.Enforced() {
+		return &cseError{err: errors.New("client-side encryption counts its nonces, which strict FIPS mode refuses"),
+			hint: "GODEBUG=fips140=on instead of fips140=only, for this command"}
+	}
 	o.WrapAlgorithm = k.WrapAlgorithm
 	key, inVault, err := k.main(ctx)
 	if err != nil {

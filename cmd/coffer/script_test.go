@@ -42,8 +42,11 @@ func TestScripts(t *testing.T) {
 			return nil
 		},
 		Condition: func(cond string) (bool, error) {
-			if cond == "fips" {
+			switch cond {
+			case "fips":
 				return fips140.Enabled(), nil
+			case "strict":
+				return fips140.Enforced(), nil
 			}
 			return false, fmt.Errorf("no condition %q", cond)
 		},
