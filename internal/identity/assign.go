@@ -139,6 +139,7 @@ type Filter struct {
 	Scope       string // at exactly this scope
 	Above       string // that count at this scope: at it or above
 	Below       string // at this scope or below
+	Along       string // at this scope, above or below: not beside it
 	PrincipalID string
 }
 
@@ -146,6 +147,7 @@ func (f Filter) fits(a RoleAssignment) bool {
 	return (f.Scope == "" || strings.EqualFold(strings.TrimRight(a.Scope, "/"), strings.TrimRight(f.Scope, "/"))) &&
 		(f.Above == "" || covers(a.Scope, f.Above)) &&
 		(f.Below == "" || covers(f.Below, a.Scope)) &&
+		(f.Along == "" || covers(f.Along, a.Scope) || covers(a.Scope, f.Along)) &&
 		(f.PrincipalID == "" || a.PrincipalID == canonical(f.PrincipalID))
 }
 

@@ -38,6 +38,12 @@ func parseVaultName(n string) (string, error) {
 	return lower, nil
 }
 
+// CheckName says what is wrong with the name of a vault, whether one has it or not.
+func CheckName(n string) error {
+	_, err := parseVaultName(n)
+	return err
+}
+
 // parseKeyName does so for a key.
 func parseKeyName(n string) (string, error) {
 	lower := strings.ToLower(n)

@@ -187,11 +187,13 @@ func (h *Handler) patchGroup(r *request) (int, any, error) {
 	if err != nil {
 		return 0, nil, err
 	}
-	b := groupBody{Tags: g.Tags}
+	var b groupBody
 	if err := readBody(r, &b); err != nil {
 		return 0, nil, err
 	}
-	g.Tags = b.Tags
+	if b.Tags != nil { // tags are changed as a whole
+		g.Tags = b.Tags
+	}
 	g, _, err = h.o.Resources.PutGroup(r.Context(), g)
 	return http.StatusOK, showGroup(g), err
 }

@@ -75,7 +75,7 @@ func (h *Handler) listAssignments(r *request) (int, any, error) {
 		if m == nil {
 			return 0, nil, badValue("$filter", "It is atScope(), principalId eq '..' or assignedTo('..').")
 		}
-		f.PrincipalID = m[1] + m[2]
+		f.Along, f.PrincipalID = r.at["scope"], m[1]+m[2]
 	}
 	list, err := h.o.Identities.Assignments(r.Context(), f)
 	out := []assignmentForm{}

@@ -137,6 +137,9 @@ func (h *Handler) checkName(r *request, k vault.Kind) (int, any, error) {
 	if err := readBody(r, &b); err != nil {
 		return 0, nil, err
 	}
+	if err := vault.CheckName(b.Name); err != nil {
+		return http.StatusOK, map[string]any{"nameAvailable": false, "reason": "AccountNameInvalid", "message": err.Error()}, nil
+	}
 	_, err := h.o.Vaults.Vault(r.Context(), k, b.Name)
 	_, gone := h.o.Vaults.DeletedVault(r.Context(), k, b.Name)
 	if err == nil || gone == nil {
