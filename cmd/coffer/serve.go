@@ -71,7 +71,7 @@ func (c *serveCmd) config(a *app) (server.Config, error) {
 	cfg := server.Config{
 		Version: versionText(), UnsealKey: c.UnsealKey, InfraKey: c.InfraKey, Dev: c.Dev,
 		Host: c.Host, BlobPort: c.BlobPort, VaultPort: c.vaultPort(), VaultDomain: c.VaultDomain,
-		KeyCache: c.KeyCache, KeyVersionCheck: c.KeyVersionCheck, KeyStale: c.keyStale(), VaultSuffixes: c.VaultSuffix, VaultCredential: c.VaultCredential,
+		KeyCache: given(c.KeyCache), KeyVersionCheck: given(c.KeyVersionCheck), KeyStale: given(c.KeyStale), VaultSuffixes: c.VaultSuffix, VaultCredential: c.VaultCredential,
 		ManagementPort: c.ManagementPort, Domains: c.Domain,
 		CertFile: c.Cert, KeyFile: c.Key, AllowHTTP: c.AllowHTTP, TrustProxy: c.TrustProxy,
 		AcceptDataLoss: c.AcceptDataLoss, AcceptRollback: c.AcceptRollback, AllowXTS: c.AllowXTS, ReadyFile: c.ReadyFile,
@@ -112,12 +112,13 @@ func (c *serveCmd) vaultPort() int {
 	return server.DefaultVaultPort
 }
 
-// keyStale is the flag as the server takes it: there 0 is the default.
-func (c *serveCmd) keyStale() time.Duration {
-	if c.KeyStale == 0 {
+// given is a time that was asked for as the server takes it: there 0 is the default, and
+// less is none.
+func given(d time.Duration) time.Duration {
+	if d == 0 {
 		return -1
 	}
-	return c.KeyStale
+	return d
 }
 
 func (c *serveCmd) logger(a *app) *slog.Logger {
