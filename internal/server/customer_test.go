@@ -3,6 +3,7 @@ package server
 import (
 	"bytes"
 	"errors"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -174,6 +175,65 @@ func TestCustomerKeyInOurVault(t *testing.T) {
 func (c *customer) enable(on bool) error {
 	_, err := c.store.Vaults.UpdateKey(c.t.Context(), vault.Operator(), c.key, vault.KeyChange{Enabled: &on})
 	return err
+}
+
+// A key of a Managed HSM: another host, another audience and a local role, the same switch.
+func TestCustomerKeyInOurHSM(t *testing.T) {
+	var ahead atomic.Int64
+	r := newPlace(t).serve(t, func(c *Config) {
+		c.Now = func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) }
+	})
+	ctx := t.Context()
+	c := r.customer("acme")
+	v := r.vaultOf(vault.Spec{Kind: vault.HSM, Name: "safe", PurgeProtection: true, Admins: []string{c.id.ObjectID}})
+	c.key = vault.Ref{Kind: vault.HSM, Vault: "safe", Key: "k"}
+	made, err := r.store.Vaults.CreateKey(ctx, vault.Operator(), c.key, vault.NewKey{Type: "RSA-HSM"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.key.Version = made.Version
+	ref := keys.VaultRef{URI: r.store.Vaults.URI(vault.HSM, "safe"), Key: "k", Version: made.Version}
+	if !strings.Contains(ref.URI, "//safe.managedhsm.localhost:") {
+		t.Errorf("the host is %s", ref.URI)
+	}
+	// Who may assign roles, and has one in vaults, has none for keys here.
+	if err := r.store.Ring.SetVaultKey(ctx, c.protector(), ref, false); !errors.Is(err, keys.RefusedAccess) {
+		t.Errorf("without a local role: %v", err)
+	}
+	r.assign("Managed HSM Crypto Service Encryption User", v.Scope("k"), c.id.ObjectID)
+	if err := r.store.Ring.SetVaultKey(ctx, c.protector(), ref, false); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.store.Blobs.CreateContainer(ctx, c.who, c.account.Name, "box", blob.ContainerOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.put("b", "text"); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.enable(false); err != nil {
+		t.Fatal(err)
+	}
+	ahead.Add(int64(keys.DefaultKeyCache))
+	if _, err := c.get("b"); !fault.Is(err, fault.KeyGone) {
+		t.Errorf("disabled: %v", err)
+	}
+	if err := c.enable(true); err != nil {
+		t.Fatal(err)
+	}
+	ahead.Add(int64(11 * time.Second))
+	if got, err := c.get("b"); err != nil || got != "text" {
+		t.Errorf("enabled again: %q, %v", got, err)
+	}
+	other := c.key
+	other.Key = "aes"
+	if made, err = r.store.Vaults.CreateKey(ctx, vault.Operator(), other, vault.NewKey{Type: "oct-HSM", Bits: 256}); err != nil {
+		t.Fatal(err)
+	}
+	r.assign("Managed HSM Crypto Service Encryption User", v.Scope("aes"), c.id.ObjectID)
+	ref.Key, ref.Version = "aes", made.Version
+	if err := r.store.Ring.SetVaultKey(ctx, c.protector(), ref, false); !errors.Is(err, keys.RefusedType) {
+		t.Errorf("a symmetric key: %v", err)
+	}
 }
 
 // An identity of one account opens nothing of another one.

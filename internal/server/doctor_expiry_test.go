@@ -19,10 +19,12 @@ import (
 
 	"github.com/coffer-storage/coffer/internal/access"
 	"github.com/coffer-storage/coffer/internal/account"
+	"github.com/coffer-storage/coffer/internal/audit"
 	"github.com/coffer-storage/coffer/internal/blob"
 	"github.com/coffer-storage/coffer/internal/keyprovider/localkey"
 	"github.com/coffer-storage/coffer/internal/keys"
 	"github.com/coffer-storage/coffer/internal/keys/keystest"
+	"github.com/coffer-storage/coffer/internal/server/certs"
 	"github.com/coffer-storage/coffer/internal/server/store"
 	"github.com/coffer-storage/coffer/internal/vault"
 )
@@ -73,6 +75,72 @@ func TestEveryEndIsAnnounced(t *testing.T) {
 				t.Errorf("%s, %v before its end: level %q, want %q", k.name, tt.left, got, want)
 			}
 		}
+	}
+}
+
+// What else doctor says of keys: how long a revocation takes, keys beside their data, a
+// drill and a backup that are old, our own CA.
+func TestDoctorSpeaksOfKeys(t *testing.T) {
+	end := time.Now().Add(60 * 24 * time.Hour).UTC().Truncate(time.Second)
+	s := ending(t, end)
+	s.now = time.Now
+	ctx := t.Context()
+	says := func(what string, check func(*Server, context.Context) []Advice, level, text string) {
+		t.Helper()
+		list := check(s, ctx)
+		for _, a := range list {
+			if a.Level == level && strings.Contains(a.Found, text) {
+				if level != "ok" && a.Do == "" {
+					t.Errorf("%s: %q says not what to do", what, a.Found)
+				}
+				return
+			}
+		}
+		t.Errorf("%s: no %s with %q in %+v", what, level, text, list)
+	}
+	says("timers", checkCustomers, "ok", "a revocation counts after 1m0s + 15s, a vault out of reach after 15m0s")
+	says("the vault in this process", checkVaults, "note", "2 in this process: they separate duties")
+	says("no purge protection", checkVaults, "warning", "vault box has no purge protection")
+
+	says("no drill yet", checkTrail, "warning", "never made")
+	if err := s.noteDrill(); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.store.Audit.Before(ctx, s.record(auditBackup, audit.OK)); err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct {
+		days  int
+		check string
+		level string
+	}{{6, "key drill", "ok"}, {6, "backup", "ok"}, {8, "backup", "warning"}, {29, "key drill", "ok"}, {31, "key drill", "warning"}} {
+		s.now = func() time.Time { return time.Now().Add(time.Duration(tt.days)*24*time.Hour + time.Hour) }
+		for _, a := range checkTrail(s, ctx) {
+			if a.Check == tt.check && a.Level != tt.level {
+				t.Errorf("%s of %d days ago: %+v, want %s", tt.check, tt.days, a, tt.level)
+			}
+		}
+	}
+
+	s.cfg.Data = t.TempDir()
+	beside := filepath.Join(t.TempDir(), "u.key")
+	if err := os.WriteFile(beside, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	keyFile := func(path string) func(*Server, context.Context) []Advice {
+		return func(s *Server, _ context.Context) []Advice { return s.checkKeyFile("unseal key", path) }
+	}
+	says("on the same device", keyFile(beside), "warning", "lies on the same device as the data")
+	says("gone", keyFile(beside+".gone"), "danger", "is not there")
+
+	s.authority = &certs.Authority{Certificate: &x509.Certificate{NotAfter: end}}
+	const day = 24 * time.Hour
+	for _, tt := range []struct {
+		left  time.Duration
+		level string
+	}{{181 * day, "ok"}, {179 * day, "warning"}, {2 * day, "warning"}, {day, "danger"}, {-day, "danger"}} {
+		s.now = func() time.Time { return end.Add(-tt.left) }
+		says("CA", checkAuthority, tt.level, end.Format(time.DateOnly))
 	}
 }
 

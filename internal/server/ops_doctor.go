@@ -248,7 +248,11 @@ func checkAuthority(s *Server, _ context.Context) []Advice {
 	}
 	end := s.authority.Certificate.NotAfter
 	if s.now().Add(6 * soon).After(end) {
-		return one("warning", check, "ends "+end.Format(time.DateOnly), "clients will have to trust a new one: see coffer env")
+		level := "warning"
+		if expiryLevel(s.now(), end) == "danger" {
+			level = "danger"
+		}
+		return one(level, check, "ends "+end.Format(time.DateOnly), "clients will have to trust a new one: see coffer env")
 	}
 	return one("ok", check, "valid until "+end.Format(time.DateOnly), "")
 }
