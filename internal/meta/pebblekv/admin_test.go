@@ -198,7 +198,7 @@ func TestCanary(t *testing.T) {
 		heard[kind] += bytes.Count(plain, []byte(canary))
 	})
 	fs := vfs.NewCrashableMem()
-	s := create(t, fs, func(o *pebblekv.Options) { o.NoCompression = true })
+	s := create(t, fs, nil)
 	for i := range 20 {
 		put(t, s, i, fmt.Sprint(canary, i))
 	}

@@ -52,12 +52,9 @@ func (s *Store) pebbleOptions() *pebble.Options {
 	o.Experimental.ValueSeparationPolicy = func() pebble.ValueSeparationPolicy { return pebble.ValueSeparationPolicy{} }
 	o.Experimental.L0CompactionConcurrency = math.MaxInt32
 	o.Experimental.FileCacheShards = 2
-	compression := sstable.SnappyCompression
-	if s.opts.NoCompression {
-		compression = sstable.NoCompression
-	}
 	for i := range o.Levels {
-		o.Levels[i].Compression = func() *sstable.CompressionProfile { return compression }
+		// Rows are ciphertext, and keys share their prefixes already. Old tables are still read.
+		o.Levels[i].Compression = func() *sstable.CompressionProfile { return sstable.NoCompression }
 		o.Levels[i].FilterPolicy = bloom.FilterPolicy(10) // most lookups before a create find nothing
 		o.Levels[i].BlockSize = 8 << 10
 		o.Levels[i].IndexBlockSize = 64 << 10 // one index for most tables, not two levels

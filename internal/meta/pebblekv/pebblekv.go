@@ -53,7 +53,6 @@ type Options struct {
 	Create         bool // the key store is not initialized: begin, or finish, a new store
 	ReadOnly       bool // nothing is written; Sequence is 0
 	AcceptRollback bool // go on where HEAD and logs do not agree; the caller audits it
-	NoCompression  bool // for canary tests: what enters the seals is then plain to search
 
 	Hooks Hooks
 }

@@ -146,7 +146,7 @@ func noPlaintext(t *testing.T, acct name.Account, objects int) {
 	var log bytes.Buffer
 	sec := newSecrets()
 	o := sec.options(vfs.Default)
-	o.Dir, o.NoCompression = dir, true
+	o.Dir = dir
 	o.Logger = slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	st, err := store.Open(ctx, o)
 	if err != nil {

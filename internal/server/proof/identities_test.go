@@ -87,7 +87,7 @@ func TestNoIdentityInTheClear(t *testing.T) {
 	var log bytes.Buffer
 	sec := newSecrets()
 	o := sec.options(vfs.Default)
-	o.Dir, o.NoCompression = filepath.Join(base, dataDir), true
+	o.Dir = filepath.Join(base, dataDir)
 	o.Logger = slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	st, err := store.Open(ctx, o)
 	if err != nil {

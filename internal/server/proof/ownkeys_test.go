@@ -43,7 +43,7 @@ func ownKeys(t *testing.T, acct name.Account, double bool) {
 	var log bytes.Buffer
 	sec := newSecrets()
 	o := sec.options(vfs.Default)
-	o.Dir, o.NoCompression = dir, true
+	o.Dir = dir
 	o.Logger = slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	st, err := store.Open(ctx, o)
 	if err != nil {

@@ -29,7 +29,6 @@ import (
 // everywhere and looks for them on its disk: whatever happened, nothing new is plain.
 func (v *victim) afterwards(fs *vfs.MemFS) (opened bool, err error) {
 	o := v.sec.options(fs)
-	o.NoCompression = true
 	st, err := store.Open(ctx, o) // may also create: that must not help
 	if err != nil {
 		return false, nil

@@ -259,7 +259,7 @@ func TestNoPlaintextOfVaultKeys(t *testing.T) {
 	defer log.Close()
 	sec := newSecrets()
 	o := sec.options(vfs.Default)
-	o.Dir, o.NoCompression = filepath.Join(base, dataDir), true
+	o.Dir = filepath.Join(base, dataDir)
 	o.Logger = slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	st, err := store.Open(ctx, o)
 	if err != nil {

@@ -62,7 +62,6 @@ type Options struct {
 	NoCreate       bool          // refuse an empty directory
 	AcceptRollback bool          // go on where HEAD and logs do not agree
 	AllowXTS       bool          // in FIPS mode: open double extents that another build wrote
-	NoCompression  bool          // for canary tests: what looks random is ciphertext
 	Layout         object.Layout // for tests: how contents are cut
 
 	MemTable   int64 // bytes; 0 is the engine's default
@@ -267,7 +266,7 @@ func (s *Store) openMeta(ctx context.Context, o *Options) error {
 		MemTable: o.MemTable, BlockCache: o.BlockCache,
 		Logger: o.Logger, OnFatal: o.Fatal,
 		FreeSpace: o.FreeSpace, MinFree: o.MinFree, Reserve: o.Reserve,
-		Create: !s.Ring.Initialized(), AcceptRollback: o.AcceptRollback, NoCompression: o.NoCompression,
+		Create: !s.Ring.Initialized(), AcceptRollback: o.AcceptRollback,
 		Hooks: o.Hooks,
 	})
 	if err != nil {
