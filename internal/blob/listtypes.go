@@ -200,8 +200,7 @@ type StaticWebsite struct {
 
 // Stats is what GetStats answers.
 type Stats struct {
-	Status   string // live, bootstrap or unavailable
-	LastSync time.Time
+	Status string // live, bootstrap or unavailable
 }
 
 // AccountInfo is what GetAccountInfo answers.

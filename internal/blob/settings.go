@@ -329,13 +329,13 @@ func decodeSettings(r *object.Row) (ServiceProperties, error) {
 	return out, f.done()
 }
 
-// GetStats answers about the secondary region. There is none of our own yet: what is
-// written is everywhere at once.
+// GetStats answers about the secondary region. There is none, whatever the SKU is called,
+// and no time at which it was last like this one.
 func (s *Service) GetStats(ctx context.Context, c *access.Caller, a name.Account) (Stats, error) {
 	if _, err := s.begin(ctx, "blob.GetStats", c, Ref{Account: a}, needReadProps); err != nil {
 		return Stats{}, err
 	}
-	return Stats{Status: "live", LastSync: s.now().UTC()}, nil
+	return Stats{Status: "unavailable"}, nil
 }
 
 // GetAccountInfo says what kind of account it is.

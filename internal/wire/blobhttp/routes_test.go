@@ -245,6 +245,7 @@ Get Blob, Get Blob Properties and Get Blob Metadata; spec/customer-keys.md), eve
 	b.WriteString(`
 ## Known differences
 
+- Get Blob Service Stats says unavailable, without a LastSyncTime: there is no second region, whatever the account's SKU is called.
 - The reason phrase of a status line is that of the HTTP standard; the service sends the text of the error.
 - A full disk answers 507 ` + "`InsufficientStorage`" + `, a code of our own; the service has none for it.
 - Bearer tokens count over TLS only. Of user delegation SAS the fields for users (sduoid, skdutid), for directories (suoid) and for signed headers and parameters (srh, srq) are refused by name.

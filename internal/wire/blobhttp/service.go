@@ -33,7 +33,6 @@ func (h *Handler) getStats(w *wire.Response, r *wire.Request) error {
 		x.Start("StorageServiceStats")
 		x.Start("GeoReplication")
 		x.Elem("Status", s.Status)
-		x.Elem("LastSyncTime", wire.Time(s.LastSync))
 		x.End()
 		x.End()
 	})
