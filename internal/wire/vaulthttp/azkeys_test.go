@@ -98,6 +98,41 @@ func TestClientLife(t *testing.T) {
 	refused(t, "RestoreKey over a key", err, 409, "Conflict")
 }
 
+// An update changes what it names and nothing else; without a version that of now.
+func TestClientUpdate(t *testing.T) {
+	w := newWorld(t)
+	c := w.azkeys(t, "box.vault.localhost", alice)
+	made, err := c.CreateKey(ctx, "k", azkeys.CreateKeyParameters{Kty: ptr(azkeys.KeyTypeEC), Tags: map[string]*string{"a": ptr("b")}}, nil)
+	ok(t, "CreateKey", err)
+	nbf, exp := w.Clock.Now().Add(time.Hour).Truncate(time.Second), w.Clock.Now().Add(48*time.Hour).Truncate(time.Second)
+	for _, p := range []azkeys.UpdateKeyParameters{
+		{KeyAttributes: &azkeys.KeyAttributes{NotBefore: &nbf}},
+		{KeyAttributes: &azkeys.KeyAttributes{Expires: &exp}},
+		{KeyOps: []*azkeys.KeyOperation{ptr(azkeys.KeyOperationSign)}},
+		{Tags: map[string]*string{"c": ptr("d")}},
+		{KeyAttributes: &azkeys.KeyAttributes{Enabled: ptr(false)}},
+	} {
+		_, err := c.UpdateKey(ctx, "k", "", p, nil)
+		ok(t, "UpdateKey", err)
+	}
+	got, err := c.GetKey(ctx, "k", made.Key.KID.Version(), nil)
+	ok(t, "GetKey", err)
+	want := made.KeyBundle
+	want.Attributes.NotBefore, want.Attributes.Expires, want.Attributes.Enabled = &nbf, &exp, ptr(false)
+	want.Key.KeyOps, want.Tags = []*azkeys.KeyOperation{ptr(azkeys.KeyOperationSign)}, map[string]*string{"c": ptr("d")}
+	want.Attributes.Updated, got.Attributes.Updated = nil, nil
+	if diff := cmp.Diff(want, got.KeyBundle); diff != "" {
+		t.Error(diff)
+	}
+	early := nbf.Add(-time.Hour)
+	_, err = c.UpdateKey(ctx, "k", "", azkeys.UpdateKeyParameters{KeyAttributes: &azkeys.KeyAttributes{Expires: &early}}, nil)
+	refused(t, "an end before the beginning", err, 400, "BadParameter")
+	_, err = c.UpdateKey(ctx, "k", "", azkeys.UpdateKeyParameters{KeyOps: []*azkeys.KeyOperation{ptr(azkeys.KeyOperationWrapKey)}}, nil)
+	refused(t, "an operation that the type has not", err, 400, "BadParameter")
+	_, err = c.UpdateKey(ctx, "none", "", azkeys.UpdateKeyParameters{}, nil)
+	refused(t, "no such key", err, 404, "KeyNotFound")
+}
+
 func TestClientPages(t *testing.T) {
 	w := newWorld(t)
 	c := w.azkeys(t, "box.vault.localhost", alice)
