@@ -39,8 +39,8 @@ func (s *Store) pebbleOptions() *pebble.Options {
 		CacheSize:                   orDefault(s.opts.BlockCache, defaultBlockCache),
 		MaxOpenFiles:                maxOpenFiles,
 		MaxManifestFileSize:         maxManifest,
-		L0CompactionThreshold:       4,
-		L0StopWritesThreshold:       16,
+		L0CompactionThreshold:       8, // four layers: small contents are rewritten less often
+		L0StopWritesThreshold:       24,
 		LBaseMaxBytes:               32 << 20,
 		BytesPerSync:                math.MaxInt32, // without a descriptor it would be a full sync
 		NoSyncOnClose:               true,          // every Close of sealedfs syncs
