@@ -60,6 +60,7 @@ func (s *Store) Verify(ctx context.Context, o VerifyOptions) (VerifyReport, erro
 		s: s, o: o,
 		rep:  VerifyReport{Rows: make(map[string]int64)},
 		rows: make(map[keys.ID]int64), wraps: make(map[keys.ID]int64), extents: make(map[keys.ID]int64),
+		slots: make(chan struct{}, verifyParallel),
 	}
 	if v.o.Damage == nil {
 		v.o.Damage = func(Damage) {}
@@ -82,6 +83,9 @@ func (s *Store) Verify(ctx context.Context, o VerifyOptions) (VerifyReport, erro
 	if err == nil {
 		err = v.staged(ctx)
 	}
+	if v.drain(); err == nil {
+		err = v.failed
+	}
 	v.versions()
 	return v.rep, classify("object.Verify", err)
 }
@@ -94,25 +98,35 @@ type verifier struct {
 	wraps map[keys.ID]int64
 
 	extents map[keys.ID]int64
+
+	slots  chan struct{} // held by checks that run
+	ahead  []*check      // in the order of what they check
+	failed error         // the first error that is not damage
 }
 
+// damage reports what was found now, behind what is being checked.
 func (v *verifier) damage(t Table, key []byte, chunk keys.ID, err error) {
+	v.drain()
+	v.found(t, key, chunk, err)
+}
+
+func (v *verifier) found(t Table, key []byte, chunk keys.ID, err error) {
 	v.rep.Damaged++
 	v.o.Damage(Damage{Table: t, Key: key, Chunk: chunk, Err: err})
 }
 
 // table verifies the rows of one table and what they name.
 func (v *verifier) table(ctx context.Context, t Table) error {
-	return v.each(ctx, t, nil, t.end(nil), func(tx *Tx, key []byte, r *Row) (func() error, error) {
+	return v.each(ctx, t, nil, t.end(nil), func(tx *Tx, key []byte, r *Row) (*content, error) {
 		return v.row(ctx, tx, t, key, r)
 	})
 }
 
-// each calls f for the rows in [lo, hi) that open; damaged ones are reported. What f
-// returns is called when the snapshot of its row is over.
-func (v *verifier) each(ctx context.Context, t Table, lo, hi []byte, f func(*Tx, []byte, *Row) (func() error, error)) error {
+// each calls f for the rows in [lo, hi) that open; damaged ones are reported. The content
+// that f returns is verified when the snapshot of its row is over.
+func (v *verifier) each(ctx context.Context, t Table, lo, hi []byte, f func(*Tx, []byte, *Row) (*content, error)) error {
 	for {
-		var later []func() error
+		var later []*content
 		var next []byte
 		n := 0
 		err := v.s.View(ctx, func(tx *Tx) error {
@@ -127,15 +141,18 @@ func (v *verifier) each(ctx context.Context, t Table, lo, hi []byte, f func(*Tx,
 				if r == nil {
 					return true, nil
 				}
-				after, err := f(tx, key, r)
-				if after != nil {
-					later = append(later, after)
+				c, err := f(tx, key, r)
+				if c != nil {
+					later = append(later, c)
 				}
 				return true, err
 			})
 		})
-		for _, after := range later {
-			err = errors.Join(err, after())
+		for _, c := range later {
+			if err == nil {
+				err = v.verify(c)
+			}
+			c.leave()
 		}
 		if err != nil {
 			return err
@@ -187,7 +204,7 @@ func (v *verifier) note(r *Row) {
 	}
 }
 
-func (v *verifier) row(ctx context.Context, tx *Tx, t Table, key []byte, r *Row) (func() error, error) {
+func (v *verifier) row(ctx context.Context, tx *Tx, t Table, key []byte, r *Row) (*content, error) {
 	switch t {
 	case Chunk:
 		v.chunkRow(key, r)
@@ -199,7 +216,7 @@ func (v *verifier) row(ctx context.Context, tx *Tx, t Table, key []byte, r *Row)
 		}
 	default:
 		if len(r.DEKs) > 0 {
-			return v.content(ctx, t, key, r, r.DEKs)
+			return v.content(ctx, t, key, r, r.DEKs), nil
 		}
 	}
 	return nil, nil
@@ -300,104 +317,19 @@ func (s *Store) checksum(r *Row) error {
 		return err
 	}
 	sum := crc32.New(castagnoli)
-	_, err := io.Copy(sum, io.NewSectionReader(placeReader{s.extents, c.place}, 0, int64(c.stored)))
+	buf := aheadBuffers.Get().(*[aheadBuffer]byte)
+	defer aheadBuffers.Put(buf)
+	_, err := io.CopyBuffer(sum, io.NewSectionReader(placeReader{s.extents, c.place}, 0, int64(c.stored)), buf[:])
 	if err == nil && sum.Sum32() != c.crc {
 		err = errCRC
 	}
 	return err
 }
 
-// content opens a content in its snapshot and returns what authenticates all of it.
-func (v *verifier) content(ctx context.Context, t Table, key []byte, r *Row, deks []DEKEntry) (func() error, error) {
-	v.rep.Contents++
-	row := *r
-	row.DEKs = deks
-	rd := &Reader{s: v.s, ctx: ctx, row: &row, end: row.Length(), fresh: true, deks: make(map[keys.ID]*DEK, 1),
-		release: v.s.held.holdDEKs(dekIDs(deks))}
-	return func() error {
-		defer rd.Close()
-		return v.verify(t, key, rd)
-	}, nil
-}
-
-// verify authenticates metadata and chunks. The error is one of the ports or the end of
-// ctx; damage is reported.
-func (v *verifier) verify(t Table, key []byte, rd *Reader) error {
-	err := v.wrapsOpen(rd)
-	if err == nil {
-		_, err = v.s.OpenMeta(rd.ctx, rd.row)
-	}
-	if locked(err) {
-		return v.locked(t, key, rd)
-	}
-	if err := v.chunkError(t, key, keys.ID{}, err); err != nil {
-		return err
-	}
-	for rd.off < rd.end {
-		if len(rd.queue) == 0 {
-			if err := rd.fill(); err != nil {
-				return v.chunkError(t, key, keys.ID{}, err)
-			}
-		}
-		for _, sp := range rd.queue {
-			rd.off += sp.hi - sp.lo
-			err := v.chunk(rd, sp)
-			if locked(err) {
-				return v.locked(t, key, rd)
-			}
-			if err := v.chunkError(t, key, sp.ref.Chunk, err); err != nil {
-				return err
-			}
-		}
-		rd.queue = nil
-	}
-	return nil
-}
-
 // locked reports whether err says that a content cannot be opened now and is not damaged:
 // its protector is suspended, or only its customer has the key.
 func locked(err error) bool {
 	return fault.Is(err, fault.KeyGone) || fault.Is(err, fault.UsesCustomerSpecifiedEncryption)
-}
-
-// locked counts a content whose data keys do not open now, and compares the checksums of
-// its chunks: that needs no key.
-func (v *verifier) locked(t Table, key []byte, rd *Reader) error {
-	v.rep.Locked++
-	for rd.off < rd.end {
-		if len(rd.queue) == 0 {
-			if err := rd.fill(); err != nil {
-				return v.chunkError(t, key, keys.ID{}, err)
-			}
-		}
-		for _, sp := range rd.queue {
-			rd.off += sp.hi - sp.lo
-			if err := v.chunkSum(rd, t, key, sp.ref.Chunk); err != nil {
-				return err
-			}
-		}
-		rd.queue = nil
-	}
-	return nil
-}
-
-// chunkSum compares the checksum of one chunk.
-func (v *verifier) chunkSum(rd *Reader, t Table, key []byte, chunk keys.ID) error {
-	return v.s.View(rd.ctx, func(tx *Tx) error {
-		row, err := tx.Get(Chunk, rd.row.Owner, chunkKey(rd.row.Owner, chunk))
-		if errors.Is(err, meta.ErrNotFound) {
-			v.damage(t, key, chunk, errors.New("object: a chunk of the content is missing"))
-			return nil
-		}
-		if err == nil {
-			err = v.s.checksum(row)
-		}
-		if errors.Is(err, errCRC) || errors.Is(err, extent.ErrNotFound) || fault.Is(err, fault.Corrupt) {
-			v.damage(t, key, chunk, err)
-			return nil
-		}
-		return err
-	})
 }
 
 // wrapsOpen opens every data key, those that no chunk needs included.
@@ -407,33 +339,6 @@ func (v *verifier) wrapsOpen(rd *Reader) error {
 			return err
 		}
 	}
-	return nil
-}
-
-// chunkError reports damage and returns other errors.
-func (v *verifier) chunkError(t Table, key []byte, chunk keys.ID, err error) error {
-	if fault.Is(err, fault.Corrupt) {
-		v.damage(t, key, chunk, err)
-		return nil
-	}
-	return err
-}
-
-// chunk authenticates a whole chunk, even if only a range of it is in use.
-func (v *verifier) chunk(rd *Reader, sp span) error {
-	c, err := rd.resolve(sp)
-	if err != nil {
-		return err
-	}
-	defer c.done()
-	if err := c.write(io.Discard, span{sp.ref, 0, int64(c.info.length)}); err != nil {
-		return err
-	}
-	v.rep.Chunks++
-	if rd.row.class() == extent.Double {
-		v.rep.Double++
-	}
-	v.rep.Bytes += int64(c.info.stored)
 	return nil
 }
 
@@ -448,7 +353,7 @@ func (v *verifier) staged(ctx context.Context) error {
 			return err
 		}
 		seen = 0 // every round goes over all blocks
-		err = v.each(ctx, Block, nil, Block.end(nil), func(_ *Tx, key []byte, r *Row) (func() error, error) {
+		err = v.each(ctx, Block, nil, Block.end(nil), func(_ *Tx, key []byte, r *Row) (*content, error) {
 			seen++
 			var es []DEKEntry
 			for _, p := range r.pieces {
@@ -461,7 +366,7 @@ func (v *verifier) staged(ctx context.Context) error {
 			if len(es) == 0 {
 				return nil, nil
 			}
-			return v.content(ctx, Block, key, r, es)
+			return v.content(ctx, Block, key, r, es), nil
 		})
 		if err != nil || next == nil {
 			v.rep.Rows[Block.Name] = seen
