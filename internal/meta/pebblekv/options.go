@@ -6,6 +6,7 @@ import (
 	"math"
 	"strconv"
 	"sync/atomic"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/bloom"
@@ -23,6 +24,10 @@ const (
 	defaultBlockCache = 24 << 20 // memtables are reserved from it: 8 MiB would leave nothing
 	maxOpenFiles      = 128
 	maxManifest       = 4 << 20 // opening reads it all; more than a million tables need a larger one
+
+	// A commit that comes sooner after a sync waits for others to share the next one. Who
+	// commits alone is hardly ever back so soon.
+	minSyncInterval = 200 * time.Microsecond
 )
 
 // pebbleOptions are for a small machine and a small memory: two cores, 128 MiB for the
@@ -44,6 +49,7 @@ func (s *Store) pebbleOptions() *pebble.Options {
 		LBaseMaxBytes:               32 << 20,
 		BytesPerSync:                math.MaxInt32, // without a descriptor it would be a full sync
 		NoSyncOnClose:               true,          // every Close of sealedfs syncs
+		WALMinSyncInterval:          func() time.Duration { return minSyncInterval },
 		CompactionConcurrencyRange:  func() (int, int) { return 1, 1 },
 		EventListener:               &pebble.EventListener{},
 	}
