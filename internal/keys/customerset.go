@@ -216,6 +216,7 @@ func (n *wrapped) wrap(ctx context.Context, v *vaultPort) error {
 		return err
 	})
 	n.value = secret.New(value[:]) // and wiped here
+	n.used(ctx, "keys.customer.wrap", err)
 	if err != nil {
 		return err
 	}
@@ -232,6 +233,7 @@ func (n *wrapped) probe(ctx context.Context, v *vaultPort) error {
 		plain, err = v.Unwrap(ctx, n.ref, n.blob)
 		return err
 	})
+	n.used(ctx, "keys.customer.unwrap", err)
 	if err != nil {
 		return err
 	}
@@ -241,6 +243,11 @@ func (n *wrapped) probe(ctx context.Context, v *vaultPort) error {
 		return &VaultError{Definitive: true, Reason: ReasonKey, Err: errWrongP}
 	}
 	return nil
+}
+
+// used records a use of the customer's key.
+func (n *wrapped) used(ctx context.Context, operation string, err error) {
+	n.c.r.noteBy(ctx, operation, n.p.String()+" "+n.ref.String(), n.w, vaultOutcome(err))
 }
 
 // seal makes the wrapping of n in a state, and the lease that it gives.

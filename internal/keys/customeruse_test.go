@@ -3,12 +3,14 @@ package keys_test
 import (
 	"context"
 	"errors"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/coffer-storage/coffer/internal/audit"
 	"github.com/coffer-storage/coffer/internal/fault"
 	"github.com/coffer-storage/coffer/internal/keys"
 	"github.com/coffer-storage/coffer/internal/keys/keystest"
@@ -40,6 +42,71 @@ func TestRestart(t *testing.T) {
 			t.Error("another KEK")
 		}
 		r.Close()
+	})
+}
+
+// Each use of a customer's key that its vault was asked for is in the trail, with the version
+// that was used; what the cache answered is not. So is each refusal, once.
+func TestCustomerTrail(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBank()
+		r := b.create(t)
+		defer r.Close()
+		a := &trail{}
+		r.SetAudit(a)
+		p, _ := account(t, r)
+		ref := b.vault.Add("a", "k")
+		_ = a.ops()
+		must(t, r.SetVaultKey(audit.WithBy(t.Context(), audit.Origin{Actor: "operator", RequestID: "r1"}), p, ref, false))
+		info, _ := r.CustomerKey(p)
+		for _, rec := range a.recs {
+			if rec.Actor != "operator" || rec.RequestID != "r1" || strings.HasSuffix(rec.Operation, "wrap") && rec.What != p.String()+" "+info.Ref.String() {
+				t.Errorf("put in force: record %+v", rec)
+			}
+		}
+		if got, want := a.ops(), "keys.customer.set:begin keys.customer.wrap:ok keys.customer.unwrap:ok keys.customer.unwrap:ok keys.customer.set:ok"; got != want {
+			t.Errorf("put in force: %q, want %q", got, want)
+		}
+		// use waits for what a use begins in the background.
+		use := func(what, want string) {
+			t.Helper()
+			_ = r.Usable(t.Context(), p)
+			synctest.Wait()
+			a.mu.Lock()
+			for _, rec := range a.recs {
+				if rec.Operation == "keys.customer.unwrap" && (rec.What != p.String()+" "+info.Ref.String() || rec.Kref == (keys.ID{})) {
+					t.Errorf("%s: record of %q, kref %v, want %q", what, rec.What, rec.Kref, p.String()+" "+info.Ref.String())
+				}
+				if !strings.HasPrefix(rec.What, p.String()) {
+					t.Errorf("%s: record of %q", what, rec.What)
+				}
+			}
+			a.mu.Unlock()
+			if got := a.ops(); got != want {
+				t.Errorf("%s: %q, want %q", what, got, want)
+			}
+		}
+		use("cached", "")
+		time.Sleep(keys.DefaultKeyCache)
+		use("asked again", "keys.customer.unwrap:ok")
+		use("cached again", "")
+		b.vault.SetMood(ref.URI, keystest.Unreachable)
+		time.Sleep(keys.DefaultKeyCache)
+		use("out of reach", "keys.customer.unwrap:unreachable: vault keys.customer.degraded:vault")
+		b.vault.SetMood(ref.URI, keystest.Well)
+		b.vault.Edit(ref, func(k *keystest.Key) { k.Enabled = false })
+		time.Sleep(keys.DefaultKeyCache)
+		use("disabled", "keys.customer.unwrap:refused: key keys.customer.suspend:key")
+		use("not asked again at once", "")
+		time.Sleep(11 * time.Second)
+		use("still disabled", "keys.customer.unwrap:refused: key")
+		b.vault.Edit(ref, func(k *keystest.Key) { k.Enabled = true })
+		time.Sleep(11 * time.Second)
+		use("enabled", "keys.customer.unwrap:ok")
+		must(t, r.RevokeNow(t.Context(), p))
+		if got := a.ops(); !strings.Contains(got, "keys.customer.revoke:ok") {
+			t.Errorf("RevokeNow: %q", got)
+		}
 	})
 }
 
