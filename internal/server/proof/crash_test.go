@@ -125,7 +125,7 @@ func (k *cutter) run() int {
 // with the life.
 func TestAckedSurvivesPowerCut(t *testing.T) {
 	t.Parallel()
-	points, lives := sized(50, 1_000, 1_000), sized(1, 1, 10)
+	points, lives := sized(50, 1_000, 1_010), sized(1, 1, 10)
 	s := newSeed(t)
 	for life := range uint64(lives) {
 		for workers, share := range map[int]int{1: points / 2, 3: points - points/2} {
