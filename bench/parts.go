@@ -215,15 +215,20 @@ func (s *session) plain(ctx context.Context) ([]side, error) {
 	return []side{a, b}, err
 }
 
-func (s *session) small(ctx context.Context) error {
+// everybody starts every server: all are asked by their own SDK, plain by plain HTTP.
+func (s *session) everybody(ctx context.Context) (all, plain []side, err error) {
 	if err := s.start(ctx, "coffer", "null", "nginx", "minio", "azurite"); err != nil {
-		return err
+		return nil, nil, err
 	}
-	all, err := s.sides(ctx, "coffer", "null", "minio", "azurite")
-	if err != nil {
-		return err
+	if all, err = s.sides(ctx, "coffer", "null", "minio", "azurite"); err != nil {
+		return nil, nil, err
 	}
-	plain, err := s.plain(ctx)
+	plain, err = s.plain(ctx)
+	return all, plain, err
+}
+
+func (s *session) small(ctx context.Context) error {
+	all, plain, err := s.everybody(ctx)
 	if err != nil {
 		return err
 	}
@@ -247,14 +252,7 @@ func (s *session) small(ctx context.Context) error {
 }
 
 func (s *session) large(ctx context.Context) error {
-	if err := s.start(ctx, "coffer", "null", "nginx", "minio", "azurite"); err != nil {
-		return err
-	}
-	all, err := s.sides(ctx, "coffer", "null", "minio", "azurite")
-	if err != nil {
-		return err
-	}
-	plain, err := s.plain(ctx)
+	all, plain, err := s.everybody(ctx)
 	if err != nil {
 		return err
 	}
