@@ -168,11 +168,24 @@ func (s *Service) Assignments(ctx context.Context, f Filter) ([]RoleAssignment, 
 // Allowed reports whether a principal may do an action, or with data a data action, at a
 // scope: whether a role gives it that is assigned there or above.
 func (s *Service) Allowed(ctx context.Context, principalID, action string, data bool, scope string) bool {
+	return s.holds(principalID, scope, func(r *Role) bool { return r.gives(action, data) })
+}
+
+// MayAssign reports whether a principal may do an action on assignments of a role at a
+// scope. Allowed does not know which role it is about, and some assign only some.
+func (s *Service) MayAssign(ctx context.Context, principalID, action, roleID, scope string) bool {
+	return s.holds(principalID, scope, func(r *Role) bool {
+		return r.gives(action, false) && (r.Assigns == nil || slices.Contains(r.Assigns, canonical(roleID)))
+	})
+}
+
+// holds reports whether a principal has a role at a scope or above for which ok is true.
+func (s *Service) holds(principalID, scope string, ok func(*Role) bool) bool {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	for _, id := range s.st.held[canonical(principalID)] {
 		a := s.st.assignments[id]
-		if covers(a.Scope, scope) && byID[a.RoleID].gives(action, data) {
+		if covers(a.Scope, scope) && ok(byID[a.RoleID]) {
 			return true
 		}
 	}

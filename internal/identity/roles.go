@@ -14,6 +14,7 @@ type Role struct {
 	NotActions     []string
 	DataActions    []string
 	NotDataActions []string
+	Assigns        []string // UUIDs of the only roles that it may assign and take away; nil: all
 }
 
 // Beginnings of actions.
@@ -23,6 +24,7 @@ const (
 	storageBlob   = storageBox + "blobs/"
 	storageQueues = "Microsoft.Storage/storageAccounts/queueServices/"
 	storageTables = "Microsoft.Storage/storageAccounts/tableServices/"
+	storageFiles  = "Microsoft.Storage/storageAccounts/fileServices/"
 	vaultKeys     = "Microsoft.KeyVault/vaults/keys/"
 	vaultSecrets  = "Microsoft.KeyVault/vaults/secrets/"
 	hsm           = "Microsoft.KeyVault/managedHsm/"
@@ -64,6 +66,13 @@ var roles = []Role{
 	{ID: "c12c1c16-33a1-487b-954d-41c89c60f349", Name: "Reader and Data Access", Description: "Sees accounts and lists their keys.",
 		Actions: under("Microsoft.Storage/storageAccounts/", "listKeys/action", "ListAccountSas/action", "read")},
 
+	{ID: "e5e2a7ff-d759-4cd2-bb51-3152d37e2eb1", Name: "Storage Account Backup Contributor", Description: "What a backup of an account needs: locks, containers, replication policies.",
+		Actions: append(under("Microsoft.Storage/", "operations/read", "storageAccounts/objectReplicationPolicies/delete", "storageAccounts/objectReplicationPolicies/read",
+			"storageAccounts/objectReplicationPolicies/write", "storageAccounts/objectReplicationPolicies/restorePointMarkers/write", "storageAccounts/blobServices/containers/read",
+			"storageAccounts/blobServices/containers/write", "storageAccounts/blobServices/read", "storageAccounts/blobServices/write", "storageAccounts/read", "storageAccounts/restoreBlobRanges/action"),
+			"Microsoft.Authorization/*/read", "Microsoft.Authorization/locks/read", "Microsoft.Authorization/locks/write", "Microsoft.Authorization/locks/delete",
+			"Microsoft.Features/features/read", "Microsoft.Features/providers/features/read", "Microsoft.Resources/subscriptions/resourceGroups/read")},
+
 	{ID: "b7e6dc6d-f1e8-4753-8033-0f276bb0955b", Name: "Storage Blob Data Owner", Description: "Everything with containers and blobs.",
 		Actions:     []string{storageBox + "*", delegate},
 		DataActions: []string{storageBlob + "*"}},
@@ -93,6 +102,17 @@ var roles = []Role{
 		Actions:     []string{storageTables + "tables/read"},
 		DataActions: []string{storageTables + "tables/entities/read"}},
 
+	{ID: "0c867c2a-1d8c-454a-a3db-ab2ea1bdc8bb", Name: "Storage File Data SMB Share Contributor", Description: "Reads, writes and deletes files over SMB.",
+		DataActions: under(storageFiles+"fileshares/files/", "read", "write", "delete")},
+	{ID: "a7264617-510b-434b-a828-9731dc254ea7", Name: "Storage File Data SMB Share Elevated Contributor", Description: "Reads, writes and deletes files over SMB, and says who may.",
+		DataActions: under(storageFiles+"fileshares/files/", "read", "write", "delete", "modifypermissions/action")},
+	{ID: "aba4ae5f-2193-4029-9191-0cb91df5e314", Name: "Storage File Data SMB Share Reader", Description: "Reads files over SMB.",
+		DataActions: []string{storageFiles + "fileshares/files/read"}},
+	{ID: "69566ab7-960f-475b-8e7c-b3118f30c6bd", Name: "Storage File Data Privileged Contributor", Description: "Reads, writes and deletes files whatever their permissions say, and changes those.",
+		DataActions: append(under(storageFiles+"fileshares/files/", "read", "write", "delete", "modifypermissions/action"), under(storageFiles, "readFileBackupSemantics/action", "writeFileBackupSemantics/action")...)},
+	{ID: "b8eda974-7b85-4f76-af95-65846b26df6d", Name: "Storage File Data Privileged Reader", Description: "Reads files whatever their permissions say.",
+		DataActions: under(storageFiles, "fileshares/files/read", "readFileBackupSemantics/action")},
+
 	{ID: "00482a5a-887f-4fb3-b363-3b7fe8e74483", Name: "Key Vault Administrator", Description: "Everything with the contents of vaults.",
 		Actions:     vaultManagement,
 		DataActions: []string{"Microsoft.KeyVault/vaults/*"}},
@@ -106,6 +126,13 @@ var roles = []Role{
 		DataActions: under(vaultKeys, "read", "update/action", "backup/action", "encrypt/action", "decrypt/action", "wrap/action", "unwrap/action", "sign/action", "verify/action")},
 	{ID: "e147488a-f6f5-4113-8e2d-b22465e65bf6", Name: "Key Vault Crypto Service Encryption User", Description: "Reads keys, wraps and unwraps with them: for customer-managed keys.",
 		DataActions: under(vaultKeys, "read", "wrap/action", "unwrap/action")},
+	{ID: "08bbd89e-9f13-488c-ac41-acfcb10c90ab", Name: "Key Vault Crypto Service Release User", Description: "Releases keys.",
+		DataActions: []string{vaultKeys + "release/action"}},
+	{ID: "a4417e6f-fecd-4de8-b567-7b0420556985", Name: "Key Vault Certificates Officer", Description: "Everything with certificates.",
+		Actions:     vaultManagement,
+		DataActions: under("Microsoft.KeyVault/vaults/", "certificatecas/*", "certificates/*", "certificatecontacts/write")},
+	{ID: "db79e9a7-68ee-4b58-9aeb-b90e7c24fcba", Name: "Key Vault Certificate User", Description: "Reads certificates with their private keys.",
+		DataActions: under("Microsoft.KeyVault/vaults/", "certificates/read", "secrets/getSecret/action", "secrets/readMetadata/action", "keys/read")},
 	{ID: "b86a8fe4-44ce-4948-aee5-eccb2c155cd7", Name: "Key Vault Secrets Officer", Description: "Everything with secrets.",
 		Actions:     vaultManagement,
 		DataActions: []string{vaultSecrets + "*"}},
@@ -114,6 +141,14 @@ var roles = []Role{
 	{ID: "21090545-7ca7-4776-b22c-e363652d74d2", Name: "Key Vault Reader", Description: "Sees what is in vaults, but no secret.",
 		Actions:     vaultManagement,
 		DataActions: []string{"Microsoft.KeyVault/vaults/*/read", vaultSecrets + "readMetadata/action"}},
+	{ID: "8b54135c-b56d-4d72-a534-26097cfdc8d8", Name: "Key Vault Data Access Administrator", Description: "Assigns and takes away the roles on the contents of vaults, and no others.",
+		Actions: []string{"Microsoft.Authorization/roleAssignments/write", "Microsoft.Authorization/roleAssignments/delete", "Microsoft.Authorization/*/read", "Microsoft.Resources/subscriptions/resourceGroups/read",
+			"Microsoft.Resources/subscriptions/read", "Microsoft.KeyVault/vaults/*/read"},
+		Assigns: []string{"00482a5a-887f-4fb3-b363-3b7fe8e74483", "a4417e6f-fecd-4de8-b567-7b0420556985", "14b46e9e-c2b7-41b4-b07b-48a6ebf60603", "e147488a-f6f5-4113-8e2d-b22465e65bf6",
+			"12338af0-0e69-4776-bea7-57ae8d297424", "21090545-7ca7-4776-b22c-e363652d74d2", "b86a8fe4-44ce-4948-aee5-eccb2c155cd7", "4633458b-17de-408a-b874-0445c86b69e6"}},
+	{ID: "a68e7c17-0ab2-4c09-9a58-125dae29748c", Name: "Key Vault Purge Operator", Description: "Purges deleted vaults.",
+		Actions: []string{"Microsoft.Authorization/*/read", "Microsoft.Resources/subscriptions/resourceGroups/read", "Microsoft.KeyVault/deletedVaults/read", "Microsoft.KeyVault/locations/deletedVaults/read",
+			"Microsoft.KeyVault/locations/deletedVaults/purge/action", "Microsoft.KeyVault/locations/operationResults/read"}},
 	{ID: "18500a29-7fe2-46b2-a342-b16a415e101d", Name: "Managed HSM contributor", Description: "Manages Managed HSMs, but not what is in them.",
 		Actions: under("Microsoft.KeyVault/", "managedHSMs/*", "deletedManagedHsms/read", "locations/deletedManagedHsms/read", "locations/deletedManagedHsms/purge/action", "locations/managedHsmOperationResults/read")},
 

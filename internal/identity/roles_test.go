@@ -19,6 +19,11 @@ func TestRolesTable(t *testing.T) {
 			t.Errorf("role %s is there twice", r.Name)
 		}
 		seen[r.ID], seen[r.Name] = true, true
+		for _, id := range r.Assigns {
+			if other, ok := identity.FindRole(id); !ok || other.HSM || other.ID != id {
+				t.Errorf("role %s assigns %s, which is none", r.Name, id)
+			}
+		}
 		for _, name := range []string{r.ID, r.Name, "/subscriptions/x/providers/Microsoft.Authorization/roleDefinitions/" + r.ID} {
 			if got, ok := identity.FindRole(name); !ok || got.ID != r.ID {
 				t.Errorf("FindRole(%q) = %v, %v", name, got.Name, ok)

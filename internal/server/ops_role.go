@@ -40,6 +40,7 @@ type RoleDefinition struct {
 	Actions     []string `json:"actions,omitempty"`
 	NotActions  []string `json:"notActions,omitempty"`
 	DataActions []string `json:"dataActions,omitempty"`
+	Assigns     []string `json:"assigns,omitempty"` // ids of the only roles that it may assign
 }
 
 // scopeOf reads what a person writes for a scope:
@@ -157,7 +158,7 @@ func (s *Server) opRoleRemove(ctx context.Context, a RoleArgs, _ func(Progress))
 func (s *Server) opRoleDefinitions(context.Context, Nothing, func(Progress)) ([]RoleDefinition, error) {
 	out := []RoleDefinition{}
 	for _, r := range identity.Roles() {
-		out = append(out, RoleDefinition{ID: r.ID, Name: r.Name, Description: r.Description, HSM: r.HSM, Actions: r.Actions, NotActions: r.NotActions, DataActions: r.DataActions})
+		out = append(out, RoleDefinition{ID: r.ID, Name: r.Name, Description: r.Description, HSM: r.HSM, Actions: r.Actions, NotActions: r.NotActions, DataActions: r.DataActions, Assigns: r.Assigns})
 	}
 	return out, nil
 }

@@ -293,3 +293,92 @@ func TestTokensAndRoles(t *testing.T) {
 		t.Errorf("a role that was taken away: %d", status)
 	}
 }
+
+// The roles that only purge vaults, and that only say who may use what is in them.
+func TestNarrowVaultRoles(t *testing.T) {
+	h, w := readyWorld(t)
+	role := func(name string) string {
+		r, ok := identity.FindRole(name)
+		if !ok {
+			t.Fatalf("there is no role %s", name)
+		}
+		status, got := ask(t, h, "GET", "/subscriptions/SUB"+rolesPath+"/roleDefinitions"+v+"&$filter=roleName%20eq%20%27"+strings.ReplaceAll(name, " ", "%20")+"%27", "")
+		list, _ := got["value"].([]any)
+		if status != 200 || len(list) != 1 || list[0].(map[string]any)["name"] != r.ID {
+			t.Errorf("%s is listed as %d %v", name, status, got)
+		}
+		return r.ID
+	}
+	var calls []func(*http.Request)
+	give := func(name string) string {
+		p, _, err := w.IDs.CreatePrincipal(t.Context(), name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := w.IDs.Assign(t.Context(), identity.RoleAssignment{Scope: "/subscriptions/SUB", RoleID: role(name), PrincipalID: p.ObjectID}); err != nil {
+			t.Fatal(err)
+		}
+		raw, _, err := w.IDs.Issue(t.Context(), p.ObjectID, audience)
+		if err != nil {
+			t.Fatal(err)
+		}
+		calls = append(calls, func(r *http.Request) { r.Header.Set("Authorization", "Bearer "+raw) })
+		return p.ObjectID
+	}
+	for _, name := range []string{
+		"Key Vault Certificates Officer", "Key Vault Certificate User", "Key Vault Crypto Service Release User", "Storage Account Backup Contributor",
+		"Storage File Data SMB Share Contributor", "Storage File Data SMB Share Elevated Contributor", "Storage File Data SMB Share Reader",
+		"Storage File Data Privileged Contributor", "Storage File Data Privileged Reader", "Key Vault Contributor",
+	} {
+		give(name)
+	}
+	contributor := calls[len(calls)-1]
+	give("Key Vault Purge Operator")
+	purger := calls[len(calls)-1]
+	admin := give("Key Vault Data Access Administrator")
+	teller := calls[len(calls)-1]
+
+	do(t, h, []step{
+		{"PUT", boxAt, `{"location":"l","properties":{` + tenant + `,"sku":{"family":"A","name":"premium"}}}`, 200, "", nil},
+		{"DELETE", boxAt, "", 200, "", nil},
+	})
+	deleted := kvAt + "/locations/l/deletedVaults/box1"
+	assign := group + rolesPath + "/roleAssignments/11111111-2222-3333-4444-555555555555"
+	other := strings.Replace(assign, "1111", "9999", 1)
+	body := func(role string) string {
+		return `{"properties":{"roleDefinitionId":"` + role + `","principalId":"` + admin + `"}}`
+	}
+	owner := strings.Replace(body(role("Owner")), admin, give("Owner"), 1)
+	do(t, h, []step{{"PUT", other, owner, 201, "", nil}})
+	for _, tt := range []struct {
+		what           string
+		who            func(*http.Request)
+		method, target string
+		body           string
+		status         int
+	}{
+		{"a manager of vaults purges", contributor, "POST", deleted + "/purge", "", 403},
+		{"a teller of roles purges", teller, "POST", deleted + "/purge", "", 403},
+		{"a purger deletes an account", purger, "DELETE", acc, "", 403},
+		{"a purger sees it", purger, "GET", deleted, "", 200},
+		{"a purger purges", purger, "POST", deleted + "/purge", "", 200},
+		{"it is gone", purger, "GET", deleted, "", 404},
+
+		{"a purger tells", purger, "PUT", assign, body(role("Key Vault Reader")), 403},
+		{"a teller tells", teller, "PUT", assign, body(role("Key Vault Secrets Officer")), 201},
+		{"a teller takes it back", teller, "DELETE", assign, "", 200},
+		{"a teller makes himself owner", teller, "PUT", assign, body(role("Owner")), 403},
+		{"a teller makes himself a contributor of vaults", teller, "PUT", assign, body(role("Key Vault Contributor")), 403},
+		{"a teller makes another teller", teller, "PUT", assign, body(role("Key Vault Data Access Administrator")), 403},
+		{"a teller takes from an owner", teller, "DELETE", other, "", 403},
+	} {
+		if status, got := ask(t, h, tt.method, tt.target+v, tt.body, tt.who); status != tt.status {
+			t.Errorf("%s: %d %v, want %d", tt.what, status, got, tt.status)
+		}
+	}
+	_, got := ask(t, h, "GET", "/subscriptions/SUB"+rolesPath+"/roleDefinitions/"+role("Key Vault Data Access Administrator")+v, "")
+	shown := got["properties"].(map[string]any)["permissions"].([]any)[0].(map[string]any)
+	if cond, _ := shown["condition"].(string); !strings.Contains(cond, "@Request") || !strings.Contains(cond, role("Key Vault Secrets User")) || shown["conditionVersion"] != "2.0" {
+		t.Errorf("its condition is shown as %v", shown)
+	}
+}

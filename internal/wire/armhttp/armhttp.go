@@ -46,6 +46,7 @@ const maxBody = 256 << 10
 type Identities interface {
 	Verify(ctx context.Context, raw string, audiences ...string) (identity.Claims, error)
 	Allowed(ctx context.Context, principal, action string, data bool, scope string) bool
+	MayAssign(ctx context.Context, principal, action, role, scope string) bool
 	Principal(ctx context.Context, id string) (identity.Principal, error)
 	Principals(ctx context.Context) ([]identity.Principal, error)
 	CreateIdentity(ctx context.Context, kind identity.Kind, resourceID, name string) (identity.Principal, error)

@@ -120,8 +120,12 @@ func (h *Handler) putAssignment(r *request) (int, any, error) {
 		return 0, nil, err
 	}
 	role := b.Properties.Role[strings.LastIndexByte(b.Properties.Role, '/')+1:]
-	if _, ok := identity.FindRole(role); !ok {
+	found, ok := identity.FindRole(role)
+	if !ok {
 		return 0, nil, armError{http.StatusBadRequest, "RoleDefinitionDoesNotExist", "The specified role definition with ID '" + clip(role) + "' does not exist."}
+	}
+	if err := h.mayAssign(r, found.ID); err != nil {
+		return 0, nil, err
 	}
 	if _, err := h.o.Identities.Principal(r.Context(), b.Properties.Principal); err != nil {
 		return 0, nil, armError{http.StatusBadRequest, "PrincipalNotFound", "Principal " + clip(b.Properties.Principal) + " does not exist in the directory."}
@@ -139,12 +143,23 @@ func (h *Handler) putAssignment(r *request) (int, any, error) {
 	return http.StatusCreated, h.showAssignment(r, a), err
 }
 
+// mayAssign refuses a caller whose roles let him assign some roles, but not this one.
+func (h *Handler) mayAssign(r *request, role string) error {
+	if r.caller.operator || h.o.Identities.MayAssign(r.Context(), r.caller.claims.ObjectID, r.route.action, role, r.at["scope"]) {
+		return nil
+	}
+	return forbidden(r, r.route.action, r.at["scope"])
+}
+
 func (h *Handler) deleteAssignment(r *request) (int, any, error) {
 	a, err := h.assignment(r)
 	if err != nil {
 		if e, ok := err.(armError); ok && e.code == "RoleAssignmentNotFound" {
 			return http.StatusNoContent, nil, nil
 		}
+		return 0, nil, err
+	}
+	if err := h.mayAssign(r, a.RoleID); err != nil {
 		return 0, nil, err
 	}
 	return http.StatusOK, h.showAssignment(r, a), h.o.Identities.Unassign(r.Context(), a.ID)
@@ -170,6 +185,19 @@ type rolePermission struct {
 	NotActions     []string `json:"notActions"`
 	DataActions    []string `json:"dataActions"`
 	NotDataActions []string `json:"notDataActions"`
+	Condition      string   `json:"condition,omitempty"`
+	ConditionForm  string   `json:"conditionVersion,omitempty"`
+}
+
+// condition says in the language of conditions which roles x may assign.
+func condition(x identity.Role) (text, form string) {
+	if x.Assigns == nil {
+		return "", ""
+	}
+	part := func(action, of string) string {
+		return "((!(ActionMatches{'" + roleAction + action + "'})) OR (" + of + "[" + roleType + ":RoleDefinitionId] ForAnyOfAnyValues:GuidEquals{" + strings.Join(x.Assigns, ", ") + "}))"
+	}
+	return part("write", "@Request") + " AND " + part("delete", "@Resource"), "2.0"
 }
 
 func (r *request) showRole(x identity.Role) roleForm {
@@ -179,9 +207,10 @@ func (r *request) showRole(x identity.Role) roleForm {
 		}
 		return s
 	}
+	cond, form := condition(x)
 	return roleForm{roleID(r, x.ID), x.ID, defType, roleProperties{
 		x.Name, "BuiltInRole", x.Description, []string{"/"},
-		[]rolePermission{{list(x.Actions), list(x.NotActions), list(x.DataActions), list(x.NotDataActions)}},
+		[]rolePermission{{list(x.Actions), list(x.NotActions), list(x.DataActions), list(x.NotDataActions), cond, form}},
 	}}
 }
 

@@ -108,6 +108,10 @@ func (h *Handler) allowed(r *request, action, scope string) error {
 	if r.caller.operator || h.o.Identities.Allowed(r.Context(), r.caller.claims.ObjectID, action, false, scope) {
 		return nil
 	}
+	return forbidden(r, action, scope)
+}
+
+func forbidden(r *request, action, scope string) error {
 	return armError{http.StatusForbidden, "AuthorizationFailed",
 		"The client '" + r.caller.claims.ClientID + "' with object id '" + r.caller.claims.ObjectID +
 			"' does not have authorization to perform action '" + action + "' over scope '" + scope +
