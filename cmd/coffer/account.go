@@ -2,8 +2,6 @@ package main
 
 import (
 	"fmt"
-	"io"
-	"os"
 	"strings"
 
 	"github.com/coffer-storage/coffer/internal/server"
@@ -51,16 +49,7 @@ func (c *accountCreateCmd) Run(a *app) error {
 
 // readLines reads the lines of a small file that are not empty.
 func readLines(a *app, file string) ([]string, error) {
-	in := a.stdin
-	if file != "-" {
-		f, err := os.Open(file)
-		if err != nil {
-			return nil, err
-		}
-		defer f.Close()
-		in = f
-	}
-	b, err := io.ReadAll(io.LimitReader(in, 1<<16))
+	b, err := readFile(a, file, 1<<16)
 	if err != nil {
 		return nil, err
 	}

@@ -65,12 +65,20 @@ func readTime(s string, now time.Time) (time.Time, error) {
 	if d, err := time.ParseDuration(s); err == nil {
 		return now.Add(-d), nil
 	}
-	for _, form := range []string{time.RFC3339, time.DateTime, time.DateOnly} {
-		if t, err := time.Parse(form, s); err == nil {
-			return t, nil
-		}
+	if t, ok := parseTime(s); ok {
+		return t, nil
 	}
 	return time.Time{}, fmt.Errorf("%q is no time: write 2006-01-02, 2006-01-02T15:04:05Z, or 24h for a day ago", s)
+}
+
+// parseTime reads a point in time; what names no zone is UTC.
+func parseTime(s string) (t time.Time, ok bool) {
+	for _, form := range []string{time.RFC3339, time.DateTime, time.DateOnly} {
+		if t, err := time.Parse(form, s); err == nil {
+			return t, true
+		}
+	}
+	return time.Time{}, false
 }
 
 type auditVerifyCmd struct {

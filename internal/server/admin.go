@@ -32,6 +32,7 @@ type operation struct {
 func op[A, R any](name string, f func(*Server, context.Context, A, func(Progress)) (R, error)) operation {
 	return operation{name, func(s *Server) control.Func {
 		return func(ctx context.Context, raw json.RawMessage, progress func(any)) (any, error) {
+			defer clear(raw) // a private key may be in it
 			var args A
 			if len(raw) > 0 {
 				if err := json.Unmarshal(raw, &args); err != nil {
@@ -89,6 +90,12 @@ var operations = []operation{
 	op("vault.recover", (*Server).opVaultRecover),
 	op("vault.purge", (*Server).opVaultPurge),
 	op("vault.key.create", (*Server).opVaultKeyCreate),
+	op("vault.key.import", (*Server).opVaultKeyImport),
+	op("vault.key.update", (*Server).opVaultKeyUpdate),
+	op("vault.key.backup", (*Server).opVaultKeyBackup),
+	op("vault.key.restore", (*Server).opVaultKeyRestore),
+	op("vault.key.policy", (*Server).opVaultKeyPolicy),
+	op("vault.key.setPolicy", (*Server).opVaultKeySetPolicy),
 	op("vault.key.list", (*Server).opVaultKeyList),
 	op("vault.key.show", (*Server).opVaultKeyShow),
 	op("vault.key.rotate", (*Server).opVaultKeyRotate),

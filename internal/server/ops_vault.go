@@ -175,12 +175,7 @@ func (s *Server) vaultKey(k vault.Key) VaultKey {
 	out := VaultKey{
 		Vault: k.Vault, Name: k.Name(), Version: k.Version, ID: s.store.Vaults.URI(k.Kind, k.Vault) + "/keys/" + k.Name() + "/" + k.Version,
 		Type: k.Type, Bits: k.Bits, Curve: k.Curve, Ops: k.Ops, Enabled: k.Enabled, Created: k.Created,
-	}
-	if !k.NotBefore.IsZero() {
-		out.NotBefore = &k.NotBefore
-	}
-	if !k.Expires.IsZero() {
-		out.Expires = &k.Expires
+		NotBefore: dateOf(k.NotBefore), Expires: dateOf(k.Expires),
 	}
 	out.Deleted, out.Purge = deletion(k.Deletion)
 	return out
@@ -205,7 +200,7 @@ func vaultKeyHint(err error, a VaultKeyArgs) error {
 }
 
 func (s *Server) opVaultKeyCreate(ctx context.Context, a VaultKeyArgs, _ func(Progress)) (VaultKey, error) {
-	k, err := s.store.Vaults.CreateKey(ctx, vault.Operator(), a.ref(), vault.NewKey{Type: a.Type, Bits: a.Bits, Curve: a.Curve, Ops: a.Ops})
+	k, err := s.store.Vaults.CreateKey(ctx, vault.Operator(), a.ref(), a.newKey())
 	return s.shown(k, err, a)
 }
 

@@ -51,6 +51,36 @@ type VaultKeyArgs struct {
 	Curve   string   `json:"curve,omitempty"`
 	Ops     []string `json:"ops,omitempty"`
 	Deleted bool     `json:"deleted,omitempty"` // list: those that can be recovered
+
+	// Dates of a version; nil is none, or as it is. The zero time takes a date away.
+	NotBefore *time.Time `json:"not_before,omitempty"`
+	Expires   *time.Time `json:"expires,omitempty"`
+
+	Private []byte          `json:"private,omitempty"` // import: PEM, or a JSON web key
+	Backup  []byte          `json:"backup,omitempty"`  // restore
+	Policy  *RotationPolicy `json:"policy,omitempty"`  // setPolicy
+}
+
+// VaultKeyBackup is all versions of a key, sealed: only a vault of this store opens it.
+type VaultKeyBackup struct {
+	Value []byte `json:"value"`
+}
+
+// RotationPolicy says when a key of a vault gets a new version by itself. Durations are
+// ISO 8601: P90D.
+type RotationPolicy struct {
+	Vault   string           `json:"vault"`
+	Key     string           `json:"key"`
+	Expiry  string           `json:"expiry_time,omitempty"` // how long new versions live
+	Actions []LifetimeAction `json:"actions"`
+	Updated *time.Time       `json:"updated,omitempty"` // nil: what keys have that were given none
+}
+
+// LifetimeAction is what happens to the newest version of a key, and when.
+type LifetimeAction struct {
+	Action       string `json:"action"` // Rotate or Notify
+	AfterCreate  string `json:"after_create,omitempty"`
+	BeforeExpiry string `json:"before_expiry,omitempty"`
 }
 
 // VaultKey describes one version of a key in a vault.

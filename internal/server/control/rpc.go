@@ -13,8 +13,9 @@ import (
 	"sync"
 )
 
-// maxBody bounds the arguments of a call.
-const maxBody = 1 << 20
+// maxBody bounds the arguments of a call: the largest is a backup of a vault's key, in
+// base64.
+const maxBody = 8 << 20
 
 // Error is a failure that came over the socket. Hint says what to do next.
 type Error struct {

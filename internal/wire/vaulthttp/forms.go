@@ -3,6 +3,7 @@ package vaulthttp
 import (
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"io"
 	"net/http"
 	"strings"
@@ -77,6 +78,26 @@ type materialForm struct {
 	Q  b64 `json:"q"`
 	K  b64 `json:"k"`
 	T  b64 `json:"key_hsm"`
+}
+
+func (f *materialForm) material() *vault.Material {
+	return &vault.Material{
+		Type: f.Kty, Curve: f.Crv, N: f.N, E: f.E, D: f.D, P: f.P, Q: f.Q,
+		DP: f.DP, DQ: f.DQ, QI: f.QI, X: f.X, Y: f.Y, K: f.K,
+	}
+}
+
+// errJWK says nothing of what was read: a private key may be in it.
+var errJWK = errors.New("not a JSON web key with its private part")
+
+// ReadJWK reads a private key in the form in which ImportKey takes it, and the operations
+// that it names. It does not wipe b.
+func ReadJWK(b []byte) (*vault.Material, []string, error) {
+	var f materialForm
+	if json.Unmarshal(b, &f) != nil || f.Kty == "" || len(f.D)+len(f.K) == 0 {
+		return nil, nil, errJWK
+	}
+	return f.material(), f.Ops, nil
 }
 
 type attributesForm struct {

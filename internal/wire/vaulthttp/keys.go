@@ -44,10 +44,7 @@ func (h *Handler) importKey(r *request, p []string) (answer, error) {
 	if len(f.Key.T) > 0 {
 		return answer{}, badBody("key_hsm: keys wrapped for another HSM cannot be imported.")
 	}
-	m := &vault.Material{
-		Type: f.Key.Kty, Curve: f.Key.Crv, N: f.Key.N, E: f.Key.E, D: f.Key.D, P: f.Key.P, Q: f.Key.Q,
-		DP: f.Key.DP, DQ: f.Key.DQ, QI: f.Key.QI, X: f.Key.X, Y: f.Key.Y, K: f.Key.K,
-	}
+	m := f.Key.material()
 	if len(k.Ops) == 0 {
 		k.Ops = f.Key.Ops
 	}
