@@ -60,7 +60,7 @@ func slotRows(slots []server.KeySlot) [][]string {
 
 type keysRotateCmd struct {
 	storeFlags
-	What string `arg:"" help:"account NAME (its KEK), scope ACCOUNT/NAME, system NAME (its system key), vault NAME or hsm NAME (the key over its private keys), vfs, infra, root or infra-root."`
+	What string `arg:"" help:"account NAME (its KEK), scope ACCOUNT/NAME, system NAME (its system key), vault NAME or hsm NAME (the key over its private keys), store (the key over the server's own: access keys, identities, backups of vault keys), vfs, infra, root or infra-root."`
 	Name string `arg:"" optional:"" help:"The account, scope, vault or HSM."`
 	Wait bool   `help:"Wait until every data key is wrapped under the new version."`
 

@@ -113,6 +113,7 @@ var rotations = map[string]struct {
 	"system":     {kind: keys.SYSK, of: true},
 	"vault":      {kind: keys.KEK, of: true},
 	"hsm":        {kind: keys.KEK, of: true},
+	"store":      {kind: keys.KEK},
 	"vfs":        {kind: keys.VFSK},
 	"infra":      {kind: keys.IDK},
 	"root":       {root: keys.SRK},
@@ -124,7 +125,7 @@ func (s *Server) opKeysRotate(ctx context.Context, a RotateArgs, progress func(P
 	how, ok := rotations[a.What]
 	if !ok {
 		return RotateReport{}, withHint(fault.New(op, a.What, fault.InvalidInput, nil),
-			"rotate account NAME, scope ACCOUNT/NAME, system NAME, vault NAME, hsm NAME, vfs, infra, root or infra-root")
+			"rotate account NAME, scope ACCOUNT/NAME, system NAME, vault NAME, hsm NAME, store, vfs, infra, root or infra-root")
 	}
 	r := RotateReport{What: a.What}
 	if a.NewUnsealKey && how.root == 0 {
