@@ -11,6 +11,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"github.com/coffer-storage/coffer/internal/blob"
+	"github.com/coffer-storage/coffer/internal/keys"
 	"github.com/coffer-storage/coffer/internal/meta/pebblekv"
 	"github.com/coffer-storage/coffer/internal/object"
 	"github.com/coffer-storage/coffer/internal/server/dualconn"
@@ -133,6 +134,9 @@ var (
 
 	sequenceDesc = desc("commit_sequence", "Number of the last commit.")
 	keygenDesc   = desc("keystore_generation", "Generation of the key store.")
+
+	customerDesc = desc("customer_keys", "Keys of customers in force, of accounts and scopes, by state: suspended ones open nothing.", "state")
+	expiryDesc   = desc("customer_key_expiry_seconds", "Unix time at which the first of customers' keys expires; absent when none does.")
 )
 
 // Describe sends nothing: the collector is unchecked, its metrics are described as they come.
@@ -166,6 +170,24 @@ func (c *storeCollector) Collect(ch chan<- prometheus.Metric) {
 	gauge(sequenceDesc, float64(c.s.Meta.Sequence()))
 	generation, _ := c.s.Ring.Generation()
 	gauge(keygenDesc, float64(generation))
+	states := map[keys.CustomerState]int{keys.CustomerUnused: 0, keys.CustomerActive: 0, keys.CustomerDegraded: 0, keys.CustomerSuspended: 0}
+	var first time.Time
+	for _, p := range c.s.Ring.Protectors() {
+		k, ok := c.s.Ring.CustomerKey(p.Protector)
+		if !ok {
+			continue
+		}
+		states[k.State]++
+		if !k.Expires.IsZero() && (first.IsZero() || k.Expires.Before(first)) {
+			first = k.Expires
+		}
+	}
+	for state, n := range states {
+		gauge(customerDesc, float64(n), state.String())
+	}
+	if !first.IsZero() {
+		gauge(expiryDesc, float64(first.Unix()))
+	}
 
 	if c.s.Janitor == nil {
 		return
