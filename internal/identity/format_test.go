@@ -69,11 +69,11 @@ func TestRowsStrict(t *testing.T) {
 	principal := func() *object.Row {
 		r := &object.Row{}
 		r.Set(tagCreated, stamp(at))
-		(&record{Principal: Principal{ClientID: Tenant, TenantID: Tenant, Kind: UserAssigned, Name: "n", ResourceID: "/r", Machine: true}, Certs: [][]byte{{1}, {2}}}).encode(r)
+		(&record{Principal: Principal{ClientID: Tenant, TenantID: Tenant, Kind: UserAssigned, Name: "n", ResourceID: "/r", Machine: true, Tags: `{"a":"1","b":""}`}, Certs: [][]byte{{1}, {2}}}).encode(r)
 		return r
 	}
 	got, err := decodePrincipal(id, principal())
-	want := &record{id: id, Certs: [][]byte{{1}, {2}}, Principal: Principal{ObjectID: id.String(), ClientID: Tenant, TenantID: Tenant, Kind: UserAssigned, Name: "n", ResourceID: "/r", Machine: true, Created: at}}
+	want := &record{id: id, Certs: [][]byte{{1}, {2}}, Principal: Principal{ObjectID: id.String(), ClientID: Tenant, TenantID: Tenant, Kind: UserAssigned, Name: "n", ResourceID: "/r", Machine: true, Created: at, Tags: `{"a":"1","b":""}`}}
 	if err != nil || cmp.Diff(want.Principal, got.Principal) != "" || cmp.Diff(want.Certs, got.Certs) != "" {
 		t.Fatalf("decodePrincipal = %+v, %v, want %+v", got, err, want)
 	}
@@ -85,6 +85,10 @@ func TestRowsStrict(t *testing.T) {
 		"no UTF-8":            func(r *object.Row) { r.Set(tagName, []byte{0xff}) },
 		"two names":           func(r *object.Row) { r.Set(tagName, []byte("a"), []byte("b")) },
 		"short id":            func(r *object.Row) { r.Set(tagClient, []byte{1}) },
+		"tags that are none":  func(r *object.Row) { r.Set(tagTags, []byte("{}")) },
+		"tags spelled twice":  func(r *object.Row) { r.Set(tagTags, []byte(`{"b":"","a":"1"}`)) },
+		"tags of no JSON":     func(r *object.Row) { r.Set(tagTags, []byte("a=b")) },
+		"tags of an account":  func(r *object.Row) { r.Set(tagKind, []byte{byte(SystemAssigned)}) },
 		"short time":          func(r *object.Row) { r.Set(tagCreated, []byte{1}) },
 		"managed of nothing":  func(r *object.Row) { r.Set(tagResource) },
 		"program of resource": func(r *object.Row) { r.Set(tagKind, []byte{byte(ServicePrincipal)}) },

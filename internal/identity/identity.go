@@ -60,6 +60,7 @@ type Principal struct {
 	ResourceID string // ARM id, of managed identities
 	Machine    bool   // programs on this machine may have its tokens
 	Created    time.Time
+	Tags       string // of a user-assigned identity: JSON as TagMap reads it; "" without any
 }
 
 // Claims is what a token says about its bearer, after it was checked.

@@ -296,3 +296,31 @@ func TestForget(t *testing.T) {
 		}
 	}
 }
+
+// Tags of a user-assigned identity outlive the service; nobody else has any.
+func TestTags(t *testing.T) {
+	w := newWorld(t, nil)
+	ctx := t.Context()
+	for kind, id := range map[identity.Kind]string{identity.UserAssigned: "/u", identity.SystemAssigned: "/s"} {
+		if _, err := w.CreateIdentity(ctx, kind, id, id[1:]); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := w.SetTags(ctx, "/s", map[string]string{"a": "b"}); !fault.Is(err, fault.InvalidInput) {
+		t.Errorf("tags of an account's identity: %v", err)
+	}
+	if _, err := w.SetTags(ctx, "/U", map[string]string{"b": "", "a": "<1>"}); err != nil {
+		t.Fatal(err)
+	}
+	w.open(t)
+	if p, err := w.Identity(ctx, "/u"); err != nil || len(p.TagMap()) != 2 || p.TagMap()["a"] != "<1>" {
+		t.Errorf("opened again: %v, %v", p.TagMap(), err)
+	}
+	if _, err := w.SetTags(ctx, "/u", nil); err != nil {
+		t.Fatal(err)
+	}
+	w.open(t)
+	if p, err := w.Identity(ctx, "/u"); err != nil || p.Tags != "" {
+		t.Errorf("taken away: %q, %v", p.Tags, err)
+	}
+}

@@ -3,6 +3,7 @@ package identity
 import (
 	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"slices"
 	"strings"
@@ -127,6 +128,64 @@ func (s *Service) SetMachine(ctx context.Context, id string, on bool) (Principal
 			return fault.New(op, p.ObjectID, fault.NotAllowed, errors.New("a service principal has credentials: give the program those"))
 		}
 		p.Machine = on
+		return nil
+	})
+}
+
+// Bounds of the tags of a resource, as Azure has them.
+const (
+	maxTags    = 50
+	maxTagName = 512
+	maxTagText = 256
+)
+
+// TagMap returns the tags of a user-assigned identity.
+func (p Principal) TagMap() map[string]string {
+	m := map[string]string{}
+	if p.Tags != "" && json.Unmarshal([]byte(p.Tags), &m) != nil {
+		return nil
+	}
+	return m
+}
+
+// encodeTags spells tags in the one way in which they are kept.
+func encodeTags(m map[string]string) (string, error) {
+	if len(m) == 0 {
+		return "", nil
+	}
+	long := len(m) > maxTags
+	for k, v := range m {
+		long = long || k == "" || utf8.RuneCountInString(k) > maxTagName || utf8.RuneCountInString(v) > maxTagText
+	}
+	if long {
+		return "", errors.New("a resource has at most 50 tags, with names of 1 to 512 characters and values of at most 256")
+	}
+	b, err := json.Marshal(m)
+	return string(b), err
+}
+
+// CheckTags says why a resource cannot have these tags, or nil.
+func CheckTags(m map[string]string) error {
+	_, err := encodeTags(m)
+	return err
+}
+
+// SetTags replaces the tags of a user-assigned identity.
+func (s *Service) SetTags(ctx context.Context, resourceID string, tags map[string]string) (Principal, error) {
+	const op = "identity.SetTags"
+	p, err := s.Identity(ctx, resourceID)
+	if err != nil {
+		return Principal{}, err
+	}
+	text, err := encodeTags(tags)
+	if err != nil || p.Kind != UserAssigned {
+		return Principal{}, fault.New(op, resourceID, fault.InvalidInput, err)
+	}
+	if text == p.Tags {
+		return p, nil
+	}
+	return s.change(ctx, op, p.ObjectID, func(r *record) error {
+		r.Tags = text
 		return nil
 	})
 }

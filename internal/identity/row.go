@@ -34,6 +34,7 @@ const (
 	tagRole        = 169 // 16
 	tagPrincipal   = 170 // 16
 	tagRetired     = 171 // u64 ns
+	tagTags        = 172 // tags of the resource: JSON, an object of texts
 )
 
 const flagMachine = 1 << 0
@@ -121,12 +122,17 @@ func (p *record) encode(r *object.Row) {
 		r.Set(tagFlags, []byte{flagMachine})
 	}
 	r.Set(tagCertificate, p.Certs...)
+	r.Set(tagTags)
+	if p.Tags != "" {
+		r.Set(tagTags, []byte(p.Tags))
+	}
 }
 
 func decodePrincipal(id uuid, r *object.Row) (*record, error) {
 	err := check(r, field{tag: tagKind, size: 1}, field{tag: tagClient, size: 16}, field{tag: tagTenant, size: 16},
 		field{tag: tagName, size: -1}, field{tag: tagResource, size: -1, optional: true}, field{tag: tagCreated, size: 8},
-		field{tag: tagFlags, size: 1, optional: true}, field{tag: tagCertificate, size: -1, optional: true, repeated: true})
+		field{tag: tagFlags, size: 1, optional: true}, field{tag: tagCertificate, size: -1, optional: true, repeated: true},
+		field{tag: tagTags, size: -1, optional: true})
 	if err != nil {
 		return nil, err
 	}
@@ -137,8 +143,11 @@ func decodePrincipal(id uuid, r *object.Row) (*record, error) {
 	p := &record{id: id, Certs: r.All(tagCertificate), Principal: Principal{
 		ObjectID: id.String(), ClientID: uuid(r.Get(tagClient)).String(), TenantID: uuid(r.Get(tagTenant)).String(),
 		Kind: kind, Name: string(r.Get(tagName)), ResourceID: string(r.Get(tagResource)),
-		Created: unstamp(r.Get(tagCreated)), Machine: flags != nil,
+		Created: unstamp(r.Get(tagCreated)), Machine: flags != nil, Tags: string(r.Get(tagTags)),
 	}}
+	if back, err := encodeTags(p.TagMap()); err != nil || back != p.Tags || p.Tags != "" && kind != UserAssigned {
+		return nil, errRow
+	}
 	if kind.Managed() == (p.ResourceID == "") {
 		return nil, errRow
 	}

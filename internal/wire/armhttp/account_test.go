@@ -382,3 +382,40 @@ func TestNarrowVaultRoles(t *testing.T) {
 		t.Errorf("its condition is shown as %v", shown)
 	}
 }
+
+// Tags of a user-assigned identity are kept: set with it, replaced as a whole, and listed.
+func TestIdentityTags(t *testing.T) {
+	h, _ := readyWorld(t)
+	at := strings.Replace(msiAt, "asker", "tagged", 1)
+	many := `{"location":"l","tags":{"` + strings.Repeat("k", 513) + `":""}}`
+	tags := func(pairs ...any) map[string]any {
+		m := map[string]any{}
+		for i := 0; i < len(pairs); i += 2 {
+			m[pairs[i].(string)] = pairs[i+1]
+		}
+		return map[string]any{"tags": m}
+	}
+	do(t, h, []step{
+		{"PATCH", at, `{"tags":{"a":"b"}}`, 404, "ResourceNotFound", nil},
+		{"PUT", at, many, 400, "InvalidValuesForRequestParameters", nil},
+		{"GET", at, "", 404, "ResourceNotFound", nil}, // nothing was made
+		{"PUT", at, `{"location":"l","tags":{"team":"red","cost":"<7>"}}`, 201, "", tags("team", "red", "cost", "<7>")},
+		{"GET", at, "", 200, "", tags("team", "red", "cost", "<7>")},
+		{"PATCH", at, `{}`, 200, "", tags("team", "red", "cost", "<7>")},
+		{"PATCH", at, many, 400, "InvalidValuesForRequestParameters", nil},
+		{"PATCH", at, `{"tags":{"team":"blue"}}`, 200, "", tags("team", "blue")},
+		{"GET", at, "", 200, "", tags("team", "blue")},
+		{"PUT", at, `{"location":"l"}`, 200, "", tags()},
+		{"PUT", at, `{"location":"l","tags":{"x":"y"}}`, 200, "", tags("x", "y")},
+	})
+	wantNames(t, h, "/subscriptions/SUB/resources"+v+"&$filter=tagName%20eq%20%27x%27%20and%20tagValue%20eq%20%27y%27", "tagged")
+	_, got := ask(t, h, "GET", strings.TrimSuffix(at, "/tagged")+v, "")
+	found := false
+	for _, x := range got["value"].([]any) {
+		m := x.(map[string]any)
+		found = found || m["name"] == "tagged" && m["tags"].(map[string]any)["x"] == "y"
+	}
+	if !found {
+		t.Errorf("the list does not show the tags: %v", got)
+	}
+}

@@ -51,6 +51,7 @@ type Identities interface {
 	Principals(ctx context.Context) ([]identity.Principal, error)
 	CreateIdentity(ctx context.Context, kind identity.Kind, resourceID, name string) (identity.Principal, error)
 	Identity(ctx context.Context, resourceID string) (identity.Principal, error)
+	SetTags(ctx context.Context, resourceID string, tags map[string]string) (identity.Principal, error)
 	DeleteIdentity(ctx context.Context, resourceID string) error
 	Assign(ctx context.Context, a identity.RoleAssignment) (identity.RoleAssignment, error)
 	Unassign(ctx context.Context, id string) error

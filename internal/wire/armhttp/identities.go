@@ -21,7 +21,7 @@ var identityRoutes = []route{
 	{method: "GET", pattern: msiPath, action: msiAction + "read", serve: (*Handler).listIdentities},
 	{method: "GET", pattern: msiPath + "/{n}", action: msiAction + "read", serve: (*Handler).getIdentity},
 	{method: "PUT", pattern: msiPath + "/{n}", action: msiAction + "write", serve: (*Handler).putIdentity},
-	{method: "PATCH", pattern: msiPath + "/{n}", action: msiAction + "write", serve: (*Handler).getIdentity},
+	{method: "PATCH", pattern: msiPath + "/{n}", action: msiAction + "write", serve: (*Handler).patchIdentity},
 	{method: "DELETE", pattern: msiPath + "/{n}", action: msiAction + "delete", serve: (*Handler).deleteIdentity},
 }
 
@@ -44,7 +44,7 @@ type msiProperties struct {
 
 func showMSI(p identity.Principal) msiForm {
 	name := p.ResourceID[strings.LastIndexByte(p.ResourceID, '/')+1:]
-	return msiForm{p.ResourceID, name, msiType, "local", map[string]string{}, msiProperties{p.TenantID, p.ObjectID, p.ClientID}}
+	return msiForm{p.ResourceID, name, msiType, "local", p.TagMap(), msiProperties{p.TenantID, p.ObjectID, p.ClientID}}
 }
 
 // identities refuses where there are none.
@@ -95,15 +95,60 @@ func (h *Handler) putIdentity(r *request) (int, any, error) {
 	if _, err := h.o.Resources.Group(r.Context(), r.subscription(), r.group()); err != nil {
 		return 0, nil, err
 	}
+	var b struct {
+		Tags map[string]string `json:"tags"`
+	}
+	if err := readBody(r, &b); err != nil {
+		return 0, nil, err
+	}
+	if identity.CheckTags(b.Tags) != nil {
+		return 0, nil, badTags()
+	}
 	status := http.StatusOK
 	if _, err := h.o.Identities.Identity(r.Context(), msiID(r)); err != nil {
 		status = http.StatusCreated
 	}
-	p, err := h.o.Identities.CreateIdentity(r.Context(), identity.UserAssigned, msiID(r), r.at["n"])
+	if _, err := h.o.Identities.CreateIdentity(r.Context(), identity.UserAssigned, msiID(r), r.at["n"]); err != nil {
+		return 0, nil, err
+	}
+	p, err := h.setTags(r, b.Tags)
 	if err != nil {
 		return 0, nil, err
 	}
 	return status, showMSI(p), nil
+}
+
+func (h *Handler) setTags(r *request, tags map[string]string) (identity.Principal, error) {
+	p, err := h.o.Identities.SetTags(r.Context(), msiID(r), tags)
+	switch {
+	case fault.Is(err, fault.PrincipalNotFound):
+		err = notFound(msiType, r.at["n"])
+	case fault.Is(err, fault.InvalidInput):
+		err = badTags()
+	}
+	return p, err
+}
+
+func badTags() error {
+	return badValue("tags", "A resource has at most 50 tags, with names of 1 to 512 characters and values of at most 256.")
+}
+
+// patchIdentity changes the tags, as a whole; there is nothing else to change.
+func (h *Handler) patchIdentity(r *request) (int, any, error) {
+	if err := h.identities(); err != nil {
+		return 0, nil, err
+	}
+	var b struct {
+		Tags map[string]string `json:"tags"`
+	}
+	if err := readBody(r, &b); err != nil {
+		return 0, nil, err
+	}
+	if b.Tags == nil {
+		return h.getIdentity(r)
+	}
+	p, err := h.setTags(r, b.Tags)
+	return http.StatusOK, showMSI(p), err
 }
 
 func (h *Handler) deleteIdentity(r *request) (int, any, error) {

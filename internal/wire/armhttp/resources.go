@@ -71,7 +71,7 @@ func (h *Handler) listResources(r *request) (int, any, error) {
 		for _, p := range all {
 			if p.Kind == identity.UserAssigned {
 				m := showMSI(p)
-				add(genericForm{ID: m.ID, Name: m.Name, Type: m.Type, Location: m.Location})
+				add(genericForm{ID: m.ID, Name: m.Name, Type: m.Type, Location: m.Location, Tags: m.Tags})
 			}
 		}
 	}
