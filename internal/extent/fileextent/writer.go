@@ -175,6 +175,7 @@ func (w *ownWriter) Commit() (extent.Place, error) {
 		w.Abort()
 		return extent.Place{}, full(err)
 	}
+	dropPages(w.file)
 	err = w.file.Close()
 	w.file = nil
 	if err == nil {
