@@ -2,11 +2,11 @@ package segment
 
 import "sync"
 
-// batch is how many sealed bytes are read or emitted at once, at least one segment:
-// small segments would otherwise cost a system call each.
+// batch is how many sealed bytes are read or emitted at once: small segments would
+// otherwise cost a system call each. A multiple of every page size.
 const batch = 256 << 10
 
-// perBatch is the number of segments in one batch.
+// perBatch is the number of segments that are read at once.
 func perBatch(lg uint8) int64 {
 	return max(1, batch/(int64(1)<<lg+SegOverhead))
 }
@@ -19,9 +19,9 @@ type pool struct {
 }
 
 var (
-	sealedPool = pool{size: HeaderSize + batch} // sealed bytes
-	plainPool  = pool{size: 64 << 10}           // plaintext of a segment
-	rangePool  = pool{size: 128 << 10}          // plaintext of a range
+	sealedPool = pool{size: batch + 64<<10 + SegOverhead} // sealed bytes: a batch and a segment
+	plainPool  = pool{size: 64 << 10}                     // plaintext of a segment
+	rangePool  = pool{size: 128 << 10}                    // plaintext of a range
 )
 
 // get returns an empty buffer with room for n bytes.

@@ -65,10 +65,10 @@ func AdoptStream(src io.Reader, size int64, emit func(crypt.Sealed) error) (crc 
 	if size < HeaderSize+SegOverhead {
 		return 0, ErrFormat
 	}
-	buf := sealedPool.get(HeaderSize + batch)
+	buf := sealedPool.get(batch)
 	defer sealedPool.put(buf)
 	for done := int64(0); done < size; {
-		b := (*buf)[:min(int64(cap(*buf)), size-done)]
+		b := (*buf)[:min(batch, size-done)]
 		if _, err := io.ReadFull(src, b); err != nil {
 			return 0, noEOF(err)
 		}

@@ -7,6 +7,7 @@ import (
 	"hash/crc32"
 	"io"
 	"math/rand/v2"
+	"slices"
 	"testing"
 	"testing/iotest"
 
@@ -287,6 +288,58 @@ func TestPlainSize(t *testing.T) {
 	}
 	if _, err := PlainSize(SealedSize(MaxPlain+1, 16), 16); !errors.Is(err, ErrFormat) {
 		t.Errorf("PlainSize above MaxPlain = %v", err)
+	}
+}
+
+// TestPieces holds emit to whole pages: all pieces but the last are multiples of a batch,
+// and no small one follows a chunk that fits in one.
+func TestPieces(t *testing.T) {
+	for _, c := range []struct {
+		n    int
+		lg   uint8
+		want []int
+	}{
+		{0, 16, []int{92}},
+		{batch, 16, []int{batch + 64 + 4*28}},
+		{batch + 1, 16, []int{batch, 64 + 5*28 + 1}},
+		{1 << 20, 16, []int{batch, batch, batch, batch + 64 + 16*28}},
+		{1 << 20, 12, []int{batch, batch, batch, batch, 64 + 256*28}},
+		{2<<20 + 5, 20, []int{4 * batch, 4 * batch, 64 + 3*28 + 5}},
+	} {
+		plain := text(c.n)
+		forms := map[string]func(emit func(crypt.Sealed) error) error{
+			"writer": func(emit func(crypt.Sealed) error) error {
+				w, err := NewWriter(params(0, c.lg), int64(c.n), emit)
+				if err != nil {
+					return err
+				}
+				w.Write(plain)
+				return w.Close()
+			},
+			"adopted": func(emit func(crypt.Sealed) error) error {
+				s, _, err := SealBytes(params(0, c.lg), plain)
+				if err != nil {
+					return err
+				}
+				_, err = AdoptStream(bytes.NewReader(s.Bytes()), int64(s.Len()), emit)
+				return err
+			},
+		}
+		for name, form := range forms {
+			var got []int
+			if err := form(func(s crypt.Sealed) error { got = append(got, s.Len()); return nil }); err != nil {
+				t.Fatal(err)
+			}
+			if name == "writer" && !slices.Equal(got, c.want) {
+				t.Errorf("%d bytes at lg %d: pieces of %d, want %d", c.n, c.lg, got, c.want)
+			}
+			for _, n := range got[:len(got)-1] {
+				if n%batch != 0 {
+					t.Errorf("%s, %d bytes at lg %d: pieces of %d", name, c.n, c.lg, got)
+					break
+				}
+			}
+		}
 	}
 }
 

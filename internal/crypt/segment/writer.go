@@ -12,7 +12,7 @@ import (
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
 // Writer seals one chunk of a length that is known beforehand. It holds one segment of
-// plaintext and one batch of sealed bytes. Its errors are sticky, and Close is required:
+// plaintext, and a batch and a segment of sealed bytes. Its errors are sticky, and Close is required:
 // it gives the buffers back.
 type Writer struct {
 	s    *sealer
@@ -27,8 +27,9 @@ type Writer struct {
 }
 
 // NewWriter begins a chunk of exactly n bytes of plaintext. emit gets the chunk's bytes
-// in order, in pieces of up to 256 KiB (a segment at least), from within Write, ReadFrom
-// and Close; what it is given is reused after it returns.
+// in order, from within Write, ReadFrom and Close, in pieces of a multiple of 256 KiB and
+// a last one of what is left: a file takes whole pages for less than it takes pages in
+// parts. What emit is given is reused after it returns.
 func NewWriter(p Params, n int64, emit func(crypt.Sealed) error) (*Writer, error) {
 	h := Header{Version: version, Suite: suite, Lg: p.Lg, Chunk: p.Chunk}
 	s, commitment, err := newSealer(p, n, h.Append(nil))
@@ -37,7 +38,7 @@ func NewWriter(p Params, n int64, emit func(crypt.Sealed) error) (*Writer, error
 	}
 	h.Commitment = commitment
 	w := &Writer{s: s, emit: emit}
-	w.out = sealedPool.get(HeaderSize + int(perBatch(p.Lg))*(1<<p.Lg+SegOverhead))
+	w.out = sealedPool.get(batch + 1<<p.Lg + SegOverhead)
 	*w.out = h.Append(*w.out)
 	return w, nil
 }
@@ -120,7 +121,8 @@ func (w *Writer) full(need int) error {
 	return err
 }
 
-// seal seals the next segment, and emits when the batch is full.
+// seal seals the next segment, and emits what fills batches. What the last one makes is
+// left to Close, so that no small piece follows.
 func (w *Writer) seal(plaintext []byte) error {
 	record.Record(record.Chunk, plaintext)
 	out, err := w.s.seal(*w.out, w.next, plaintext)
@@ -130,22 +132,20 @@ func (w *Writer) seal(plaintext []byte) error {
 	*w.out = out
 	w.next++
 	w.got += int64(len(plaintext))
-	if w.next%perBatch(w.s.lg) == 0 {
-		return w.flush()
-	}
-	return nil
-}
-
-// flush emits what is sealed.
-func (w *Writer) flush() error {
-	if len(*w.out) == 0 {
+	if len(out) < batch || w.next == w.s.count {
 		return nil
 	}
-	w.crc = crc32.Update(w.crc, castagnoli, *w.out)
-	if err := w.emit(sealed.Make(*w.out)); err != nil {
+	return w.flush(len(out) / batch * batch)
+}
+
+// flush emits the first n sealed bytes.
+func (w *Writer) flush(n int) error {
+	piece, rest := (*w.out)[:n], (*w.out)[n:]
+	w.crc = crc32.Update(w.crc, castagnoli, piece)
+	if err := w.emit(sealed.Make(piece)); err != nil {
 		return w.fail(err)
 	}
-	*w.out = (*w.out)[:0]
+	*w.out = append(piece[:0], rest...) // in place; tens of bytes a segment
 	return nil
 }
 
@@ -168,7 +168,7 @@ func (w *Writer) Close() error {
 		w.fail(ErrLength)
 	}
 	if w.err == nil {
-		w.flush()
+		w.flush(len(*w.out))
 	}
 	w.release()
 	return w.err
