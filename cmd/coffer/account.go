@@ -17,6 +17,8 @@ type accountCmd struct {
 	RevokeNow  accountRevokeCmd     `cmd:"" help:"Forget at once what vaults unwrapped for an account: the next use asks the vault."`
 	Set        accountSetCmd        `cmd:"" help:"Change settings of an account."`
 	Delete     accountDeleteCmd     `cmd:"" help:"Delete an account that has no containers."`
+
+	BlobService blobServiceCmd `cmd:"" help:"Show and change the settings of an account's blob service."`
 }
 
 type accountCreateCmd struct {
@@ -159,10 +161,6 @@ func (c *accountDeleteCmd) Run(a *app) error {
 	if err := c.call(a, "account.delete", server.AccountArgs{Name: c.Name, Force: c.Force}, nil); err != nil {
 		return err
 	}
-	if a.json {
-		a.printJSON(map[string]string{"deleted": c.Name})
-		return nil
-	}
-	fmt.Fprintln(a.stdout, "deleted", c.Name)
+	a.deleted(c.Name)
 	return nil
 }

@@ -25,14 +25,20 @@ type oneScope struct {
 
 // names splits what was given, ACCOUNT SCOPE or ACCOUNT/SCOPE.
 func (c *oneScope) names() (account, scope string, err error) {
-	account, scope = c.Account, c.Name
-	if scope == "" {
-		account, scope, _ = strings.Cut(account, "/")
+	return inAccount(c.Account, c.Name, "scope", "tenant-a")
+}
+
+// inAccount splits the name of a thing in an account: one word, or ACCOUNT/NAME.
+func inAccount(account, n, what, example string) (string, string, error) {
+	given := account
+	if n == "" {
+		account, n, _ = strings.Cut(account, "/")
 	}
-	if account == "" || scope == "" {
-		return "", "", server.WithHint(fmt.Errorf("%q names no scope", c.Account), "name it as ACCOUNT/SCOPE, as in devstoreaccount1/tenant-a")
+	if account == "" || n == "" {
+		return "", "", server.WithHint(fmt.Errorf("%q names no %s", given, what),
+			"name it as ACCOUNT/"+strings.ToUpper(what)+", as in devstoreaccount1/"+example)
 	}
-	return account, scope, nil
+	return account, n, nil
 }
 
 func (c *oneScope) run(a *app, op string, args server.ScopeArgs) error {

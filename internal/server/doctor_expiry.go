@@ -8,7 +8,6 @@ import (
 	"os"
 	"time"
 
-	"github.com/coffer-storage/coffer/internal/access"
 	"github.com/coffer-storage/coffer/internal/blob"
 	"github.com/coffer-storage/coffer/internal/name"
 )
@@ -26,7 +25,7 @@ func checkPolicies(s *Server, ctx context.Context) []Advice {
 	}
 	var out []Advice
 	for _, a := range accounts {
-		as := &access.Caller{Kind: access.SharedKey, Account: a.Name, Secure: true}
+		as := ownerOf(a.Name)
 		page, err := s.store.Blobs.ListContainers(ctx, as, a.Name, blob.ListContainersOptions{MaxResults: maxExpiring})
 		if err != nil {
 			continue // an account whose keys are destroyed
