@@ -31,6 +31,7 @@ type accountCreateCmd struct {
 	Kind     string `help:"StorageV2, BlockBlobStorage, BlobStorage or Storage." placeholder:"KIND"`
 	SKU      string `help:"Name of the redundancy that clients are shown; there is one copy." name:"sku" placeholder:"NAME"`
 	Location string `help:"Region that clients are shown." placeholder:"NAME"`
+	Group    string `help:"Resource group." name:"resource-group" placeholder:"NAME"`
 
 	InfrastructureEncryption bool `help:"Encrypt everything in it a second time, under a key from the infrastructure root; for the life of the account."`
 }
@@ -38,7 +39,7 @@ type accountCreateCmd struct {
 func (c *accountCreateCmd) Run(a *app) error {
 	args := server.AccountArgs{
 		Name: c.Name, Double: c.InfrastructureEncryption, VaultKey: c.VaultKey, Identity: c.Identity,
-		Kind: c.Kind, SKU: c.SKU, Location: c.Location,
+		Kind: c.Kind, SKU: c.SKU, Location: c.Location, Group: c.Group,
 	}
 	if c.Keys != "" {
 		var err error

@@ -46,6 +46,7 @@ type commands struct {
 	Recovery     recoveryCmd     `cmd:"" help:"Make a recovery kit and prove that it works."`
 	Account      accountCmd      `cmd:"" help:"Create, list and delete storage accounts; show and renew their keys."`
 	Scope        scopeCmd        `cmd:"" help:"Create, list, disable and enable encryption scopes: keys of their own inside an account."`
+	Group        groupCmd        `cmd:"" help:"Create, list, change and delete resource groups, which accounts, vaults and identities are in."`
 	Container    containerCmd    `cmd:"" help:"Create, list, change and delete containers."`
 	Vault        vaultCmd        `cmd:"" help:"Create vaults and Managed HSMs, and the keys in them."`
 	Audit        auditCmd        `cmd:"" help:"Show, verify and export the trail of what was done with keys."`

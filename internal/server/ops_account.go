@@ -49,7 +49,15 @@ func (s *Server) opAccountCreate(ctx context.Context, a AccountArgs, _ func(Prog
 	if _, err := s.store.Accounts.Get(ctx, n); err == nil {
 		return Account{}, fault.New("server.accountCreate", a.Name, fault.Exists, nil)
 	}
-	info, _, err := s.store.Resources.Create(ctx, account.DefaultSubscription, account.DefaultGroup, string(n), w)
+	group := account.DefaultGroup
+	if a.Group != "" {
+		g, err := s.store.Resources.Group(ctx, account.DefaultSubscription, a.Group)
+		if err != nil {
+			return Account{}, groupHint(err)
+		}
+		group = g.Name
+	}
+	info, _, err := s.store.Resources.Create(ctx, account.DefaultSubscription, group, string(n), w)
 	if err != nil {
 		return Account{}, customerHint(err)
 	}

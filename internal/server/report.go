@@ -325,6 +325,7 @@ type AccountArgs struct {
 	Kind          string `json:"kind,omitempty"`
 	SKU           string `json:"sku,omitempty"`
 	Location      string `json:"location,omitempty"`
+	Group         string `json:"group,omitempty"`      // create: resource group; "": the default one
 	Identity      string `json:"identity,omitempty"`   // system, or a user-assigned one
 	VaultKey      string `json:"vaultKey,omitempty"`   // VAULT/KEY, or an address
 	Grant         bool   `json:"grant,omitempty"`      // let the identity use the key, in a vault of ours
