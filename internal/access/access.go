@@ -58,6 +58,25 @@ type Caller struct {
 	RequestID string
 }
 
+// Actor is the name of c in the audit trail. Of a SAS it is known who signed it, not who
+// holds it.
+func (c *Caller) Actor() string {
+	if c == nil {
+		return "anonymous"
+	}
+	switch c.Kind {
+	case SharedKey, SharedKeyLite:
+		return "account " + string(c.Account)
+	case AccountSAS, ServiceSAS:
+		return "SAS of account " + string(c.Account)
+	case Bearer:
+		return "principal " + c.Principal
+	case UserDelegationSAS:
+		return "SAS of principal " + c.Principal
+	}
+	return "anonymous"
+}
+
 // SAS is a shared access signature after its signature was checked.
 type SAS struct {
 	Permissions        string // sp

@@ -139,6 +139,24 @@ func TestKindString(t *testing.T) {
 	}
 }
 
+// Every way to be authenticated names who stands for the request.
+func TestActor(t *testing.T) {
+	want := map[Kind]string{
+		Anonymous: "anonymous", SharedKey: "account acct", SharedKeyLite: "account acct",
+		AccountSAS: "SAS of account acct", ServiceSAS: "SAS of account acct",
+		Bearer: "principal p1", UserDelegationSAS: "SAS of principal p1",
+	}
+	for k := range Kind(len(kindNames)) {
+		c := &Caller{Kind: k, Account: "acct", Principal: "p1"}
+		if got := c.Actor(); got != want[k] {
+			t.Errorf("%v is %q, want %q", k, got, want[k])
+		}
+	}
+	if got := (*Caller)(nil).Actor(); got != "anonymous" {
+		t.Errorf("nobody is %q", got)
+	}
+}
+
 func TestRoles(t *testing.T) {
 	const acct = name.Account("acct")
 	roles := func(give ...Action) Roles {

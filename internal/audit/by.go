@@ -21,10 +21,22 @@ func WithBy(ctx context.Context, o Origin) context.Context {
 	return context.WithValue(ctx, originKey{}, o)
 }
 
+// Asker is a request that can say who made it. It is asked when there is something to
+// record, which for most requests is never.
+type Asker interface{ Origin() Origin }
+
+// WithAsker returns a context whose records name who a says at that moment.
+func WithAsker(ctx context.Context, a Asker) context.Context {
+	return context.WithValue(ctx, originKey{}, a)
+}
+
 // By returns who asks; the server itself when nobody was named.
 func By(ctx context.Context) Origin {
-	if o, ok := ctx.Value(originKey{}).(Origin); ok {
-		return o
+	switch by := ctx.Value(originKey{}).(type) {
+	case Origin:
+		return by
+	case Asker:
+		return by.Origin()
 	}
 	return Origin{Actor: "server"}
 }

@@ -18,7 +18,7 @@ import (
 type Record struct {
 	Seq       uint64
 	Time      time.Time
-	Actor     string   // "server", "operator", an account name; never a key or token
+	Actor     string   // "server", "operator", "account NAME", "principal ID"; never a key or token
 	Operation string   // "keys.rotate"
 	What      string   // what it was done to
 	Kref      [16]byte // key version concerned, or zero

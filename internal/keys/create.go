@@ -79,7 +79,7 @@ func Create(ctx context.Context, o Options) (*Ring, error) {
 	}
 	r.durable.Store(&durable{d.file.Generation, sha256.Sum256(out), out})
 	r.publish(d)
-	r.note("keys.create", cfks.ID(d.file.Store).String(), ID{}, "ok")
+	r.note(ctx, "keys.create", cfks.ID(d.file.Store).String(), ID{}, "ok")
 	_ = r.settle(ctx)
 	return r, nil
 }

@@ -199,7 +199,7 @@ func TestHold(t *testing.T) {
 	must(t, err)
 	h, err = r.Hold(p)
 	must(t, err)
-	_, k, err := h.KEKByRef(v.Kref)
+	_, k, err := h.KEKByRef(t.Context(), v.Kref)
 	must(t, err)
 	must(t, r.RevokeNow(t.Context(), p))
 	time.Sleep(20 * time.Millisecond)
@@ -221,7 +221,7 @@ func TestHold(t *testing.T) {
 	h, err = r.Hold(p)
 	must(t, err)
 	defer h.Release()
-	if _, _, err := h.KEKByRef(v.Kref); err != nil {
+	if _, _, err := h.KEKByRef(t.Context(), v.Kref); err != nil {
 		t.Errorf("KEKByRef = %v", err)
 	}
 	b.vault.SetMood(ref.URI, keystest.Hanging)

@@ -247,7 +247,7 @@ func (n *wrapped) probe(ctx context.Context, v *vaultPort) error {
 
 // used records a use of the customer's key.
 func (n *wrapped) used(ctx context.Context, operation string, err error) {
-	n.c.r.noteBy(ctx, operation, n.p.String()+" "+n.ref.String(), n.w, vaultOutcome(err))
+	n.c.r.note(ctx, operation, n.p.String()+" "+n.ref.String(), n.w, vaultOutcome(err))
 }
 
 // seal makes the wrapping of n in a state, and the lease that it gives.

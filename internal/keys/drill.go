@@ -99,7 +99,7 @@ func (r *Ring) drillOthers(s *state, rep *DrillReport) {
 			if c.Keys[j].State == cfks.Destroyed {
 				continue
 			}
-			if _, err := r.key(c.Keys[j].Kref); err != nil {
+			if _, err := r.key(unrecorded, c.Keys[j].Kref); err != nil {
 				rep.Failed++
 				rep.Errs = append(rep.Errs, fmt.Errorf("%v %v version %d: %w", c.Kind, c.ID, c.Keys[j].Number, err))
 				continue

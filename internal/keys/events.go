@@ -22,13 +22,8 @@ func (r *Ring) SetAudit(a audit.Recorder) {
 	}
 }
 
-// note records what happened, for nobody in particular.
-func (r *Ring) note(operation, what string, kref ID, outcome string) {
-	r.noteBy(context.Background(), operation, what, kref, outcome)
-}
-
-// noteBy records what happened for whom the context names.
-func (r *Ring) noteBy(ctx context.Context, operation, what string, kref ID, outcome string) {
+// note records what happened, for whom the context names.
+func (r *Ring) note(ctx context.Context, operation, what string, kref ID, outcome string) {
 	by := audit.By(ctx)
 	r.record(audit.Record{
 		Time: r.o.Now().UTC(), Actor: by.Actor, RequestID: by.RequestID, Operation: operation, What: what, Kref: kref, Outcome: outcome,

@@ -73,8 +73,8 @@ func (h *Hold) Check() error {
 	return nil
 }
 
-// KEKByRef is Ring.KEKByRef without waiting.
-func (h *Hold) KEKByRef(kref ID) (Version, secret.Key, error) {
+// KEKByRef is Ring.KEKByRef without waiting. The trail names whom ctx names.
+func (h *Hold) KEKByRef(ctx context.Context, kref ID) (Version, secret.Key, error) {
 	s := h.r.cur.Load()
 	rec := s.protectors[h.p]
 	if err := usableRecord("keys.Hold", h.p, rec); err != nil {
@@ -82,7 +82,7 @@ func (h *Hold) KEKByRef(kref ID) (Version, secret.Key, error) {
 	}
 	cur := rec.Current()
 	if cur == nil {
-		return h.r.KEKByRef(context.Background(), h.p, kref)
+		return h.r.KEKByRef(ctx, h.p, kref)
 	}
 	if err := h.Check(); err != nil {
 		return Version{}, secret.Key{}, err
@@ -99,7 +99,7 @@ func (h *Hold) KEKByRef(kref ID) (Version, secret.Key, error) {
 	if l == nil {
 		return Version{}, secret.Key{}, ErrValidate
 	}
-	key, err := h.r.kekUnder(s, keyAt{c, k}, l)
+	key, err := h.r.kekUnder(ctx, s, keyAt{c, k}, l)
 	if errors.Is(err, secret.ErrDestroyed) {
 		err = ErrValidate
 	}

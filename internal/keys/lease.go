@@ -130,11 +130,11 @@ func (r *Ring) lease(ctx context.Context, rec *cfks.ProtectorRecord, cur *cfks.W
 		now := r.customers.clock()
 		switch age := now.since(l.sent); {
 		case !l.inDates(now.wall):
-			g.suspend(cur.W, ReasonKey, errDates)
+			g.suspend(ctx, cur.W, ReasonKey, errDates)
 		case age < l.soft:
 			return l, nil
 		case age < l.life:
-			g.refresh(rec, cur)
+			g.refresh(ctx, rec, cur)
 			return l, nil
 		}
 	}
@@ -160,7 +160,7 @@ const (
 )
 
 // refresh begins a validation in the background, unless one was begun a moment ago.
-func (g *guard) refresh(rec *cfks.ProtectorRecord, cur *cfks.Wrapping) {
+func (g *guard) refresh(ctx context.Context, rec *cfks.ProtectorRecord, cur *cfks.Wrapping) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	wait := retryActive
@@ -168,7 +168,7 @@ func (g *guard) refresh(rec *cfks.ProtectorRecord, cur *cfks.Wrapping) {
 		wait = retryDegraded
 	}
 	if g.flight == nil && !g.triedWithin(wait) {
-		g.begin(rec, cur)
+		g.begin(ctx, rec, cur)
 	}
 }
 
@@ -184,7 +184,7 @@ func (g *guard) await(ctx context.Context, p Protector) (*lease, error) {
 		if err != nil {
 			return nil, err
 		}
-		f, l, err := g.join(rec, cur)
+		f, l, err := g.join(ctx, rec, cur)
 		if l != nil || err != nil {
 			return l, err
 		}
@@ -227,7 +227,7 @@ func (r *Ring) current(p Protector) (*cfks.ProtectorRecord, *cfks.Wrapping, erro
 
 // join returns the validation to wait for, a lease that is there by now, or why there
 // is nothing to wait for: a suspended key is asked for now and then only.
-func (g *guard) join(rec *cfks.ProtectorRecord, cur *cfks.Wrapping) (*flight, *lease, error) {
+func (g *guard) join(ctx context.Context, rec *cfks.ProtectorRecord, cur *cfks.Wrapping) (*flight, *lease, error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if l := g.leases.Load().of(cur.W); l.live(g.c.clock()) {
@@ -237,7 +237,7 @@ func (g *guard) join(rec *cfks.ProtectorRecord, cur *cfks.Wrapping) (*flight, *l
 		return nil, nil, g.suspended()
 	}
 	if g.flight == nil {
-		g.begin(rec, cur)
+		g.begin(ctx, rec, cur)
 	}
 	return g.flight, nil, nil
 }
@@ -298,7 +298,7 @@ func pass(l sync.Locker) {
 }
 
 // suspend takes the leases of a wrapping away because it may not be used.
-func (g *guard) suspend(w ID, reason Reason, cause error) {
+func (g *guard) suspend(ctx context.Context, w ID, reason Reason, cause error) {
 	g.mu.Lock()
 	if l := g.leases.Load(); l == nil || l.now == nil || l.now.w != w {
 		g.mu.Unlock()
@@ -306,7 +306,7 @@ func (g *guard) suspend(w ID, reason Reason, cause error) {
 	}
 	old := g.cut(CustomerSuspended, reason, cause)
 	g.mu.Unlock()
-	g.c.r.note("keys.customer.suspend", g.p.String(), ID{}, reason.String())
+	g.c.r.note(ctx, "keys.customer.suspend", g.p.String(), ID{}, reason.String())
 	g.wipe(old)
 }
 

@@ -11,8 +11,9 @@ import (
 	"github.com/coffer-storage/coffer/internal/secret"
 )
 
-// key returns the secret of a version: from memory, or opened and then kept.
-func (r *Ring) key(kref ID) (secret.Key, error) {
+// key returns the secret of a version: from memory, or opened and then kept, which is a
+// use of the key by whom ctx names.
+func (r *Ring) key(ctx context.Context, kref ID) (secret.Key, error) {
 	for {
 		s := r.cur.Load()
 		at, ok := s.byKref[kref]
@@ -22,7 +23,7 @@ func (r *Ring) key(kref ID) (secret.Key, error) {
 		if at.key.State == cfks.Destroyed {
 			return secret.Key{}, destroyedFault(at)
 		}
-		k, err := r.openCached(s, at)
+		k, err := r.openCached(ctx, s, at)
 		if errors.Is(err, secret.ErrDestroyed) && r.cur.Load() != s {
 			continue // the root was replaced under our hands
 		}
@@ -33,7 +34,7 @@ func (r *Ring) key(kref ID) (secret.Key, error) {
 	}
 }
 
-func (r *Ring) openCached(s *state, at keyAt) (secret.Key, error) {
+func (r *Ring) openCached(ctx context.Context, s *state, at keyAt) (secret.Key, error) {
 	r.mu.Lock()
 	k, ok := r.opened[at.key.Kref]
 	closed := r.closed
@@ -46,7 +47,7 @@ func (r *Ring) openCached(s *state, at keyAt) (secret.Key, error) {
 	}
 	k, err := s.open(at.chain, at.key)
 	if at.chain.Kind == cfks.KEK && !errors.Is(err, secret.ErrDestroyed) {
-		r.note("keys.kek.open", at.chain.Protector.String(), at.key.Kref, openOutcome(err))
+		r.note(ctx, "keys.kek.open", at.chain.Protector.String(), at.key.Kref, openOutcome(err))
 	}
 	if err != nil {
 		return secret.Key{}, err
@@ -88,6 +89,10 @@ func destroyedFault(at keyAt) error {
 		fmt.Errorf("the key was destroyed on %s by %s", when, at.key.DestroyedBy))
 }
 
+// unrecorded is the context of uses that the trail does not have: of every key that is
+// no KEK.
+var unrecorded = context.Background()
+
 // sealWith returns the Active version of a chain.
 func (r *Ring) sealWith(c *cfks.Chain, what string) (ID, secret.Key, error) {
 	if c == nil {
@@ -97,7 +102,7 @@ func (r *Ring) sealWith(c *cfks.Chain, what string) (ID, secret.Key, error) {
 	if k == nil {
 		return ID{}, secret.Key{}, fault.New("keys.Seal", what, fault.KeyGone, errors.New("no version is active"))
 	}
-	key, err := r.key(k.Kref)
+	key, err := r.key(unrecorded, k.Kref)
 	return k.Kref, key, err
 }
 
@@ -106,7 +111,7 @@ func (r *Ring) openIn(c *cfks.Chain, kref ID, what string) (secret.Key, error) {
 	if at := r.cur.Load().byKref[kref]; c == nil || at.chain == nil || at.chain.ID != c.ID {
 		return secret.Key{}, fault.New("keys.Open", what, fault.Corrupt, errors.New("key version does not belong here"))
 	}
-	return r.key(kref)
+	return r.key(unrecorded, kref)
 }
 
 // SealVFS returns the Active key of sealedfs.
@@ -216,19 +221,19 @@ func (r *Ring) kek(ctx context.Context, p Protector, pick func(*cfks.Chain) (*cf
 func (r *Ring) kekSecret(ctx context.Context, s *state, rec *cfks.ProtectorRecord, at keyAt) (secret.Key, uint64, error) {
 	cur := rec.Current()
 	if cur == nil || at.key.State == cfks.Destroyed {
-		k, err := r.key(at.key.Kref)
+		k, err := r.key(ctx, at.key.Kref)
 		return k, 0, err
 	}
 	l, err := r.lease(ctx, rec, cur)
 	if err != nil {
 		return secret.Key{}, 0, err
 	}
-	k, err := r.kekUnder(s, at, l)
+	k, err := r.kekUnder(ctx, s, at, l)
 	return k, r.customer(rec.Protector).epoch.Load(), err
 }
 
 // kekUnder is the opened KEK, or opens it with a lease.
-func (r *Ring) kekUnder(s *state, at keyAt, l *lease) (secret.Key, error) {
+func (r *Ring) kekUnder(ctx context.Context, s *state, at keyAt, l *lease) (secret.Key, error) {
 	r.mu.Lock()
 	k, ok := r.opened[at.key.Kref]
 	r.mu.Unlock()
@@ -240,7 +245,7 @@ func (r *Ring) kekUnder(s *state, at keyAt, l *lease) (secret.Key, error) {
 		k, err = s.openUnder(at.chain, at.key, sec, l.k, l.w)
 	}
 	if !errors.Is(err, secret.ErrDestroyed) {
-		r.note("keys.kek.open", at.chain.Protector.String(), at.key.Kref, openOutcome(err))
+		r.note(ctx, "keys.kek.open", at.chain.Protector.String(), at.key.Kref, openOutcome(err))
 	}
 	if errors.Is(err, secret.ErrDestroyed) {
 		return secret.Key{}, err

@@ -59,9 +59,9 @@ func openWith(ctx context.Context, o Options, open opener) (*Ring, error) {
 	}
 	r.cur.Store(best.state)
 	r.durable.Store(&durable{best.state.file.Generation, sha256.Sum256(best.bytes), best.bytes})
-	r.note("keys.root.open", SRK.String(), best.state.file.SRKRef, "ok")
+	r.note(ctx, "keys.root.open", SRK.String(), best.state.file.SRKRef, "ok")
 	if !best.state.ik.IsZero() {
-		r.note("keys.root.open", IRK.String(), best.state.file.IRKRef, "ok")
+		r.note(ctx, "keys.root.open", IRK.String(), best.state.file.IRKRef, "ok")
 	}
 	return r, nil
 }

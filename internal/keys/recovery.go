@@ -241,7 +241,7 @@ func (r *Ring) ProveRecovery(ctx context.Context, s RecoverySecret) ([]SlotInfo,
 	for _, root := range []Root{SRK, IRK} {
 		id, err := st.prove(rec, root)
 		if err != nil {
-			r.note("keys.recovery.prove", root.String(), ID{}, fault.NotAllowed.String())
+			r.note(ctx, "keys.recovery.prove", root.String(), ID{}, fault.NotAllowed.String())
 			return nil, fault.New(op, root.String()+" root", fault.NotAllowed, err)
 		}
 		proved = append(proved, id)
@@ -376,7 +376,7 @@ func OpenWithKit(ctx context.Context, o Options, s RecoverySecret) (*Ring, error
 		return key, pin, err
 	})
 	if err == nil {
-		r.note("keys.recover", "", ID{}, "ok")
+		r.note(ctx, "keys.recover", "", ID{}, "ok")
 	}
 	return r, err
 }

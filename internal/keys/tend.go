@@ -36,7 +36,7 @@ func (r *Ring) Tend(ctx context.Context, report func(error)) {
 		r.wipeIdle()
 		if now.Sub(probed) >= probeEvery {
 			probed = now
-			r.probeSuspended()
+			r.probeSuspended(ctx)
 		}
 		if now.Sub(versions) >= v.VersionCheck {
 			versions = now
@@ -75,7 +75,7 @@ func (r *Ring) wipeIdle() {
 }
 
 // probeSuspended begins a validation of every suspended key.
-func (r *Ring) probeSuspended() {
+func (r *Ring) probeSuspended(ctx context.Context) {
 	s := r.cur.Load()
 	r.customers.guards.Range(func(_, v any) bool {
 		g := v.(*guard)
@@ -86,7 +86,7 @@ func (r *Ring) probeSuspended() {
 		g.mu.Lock()
 		defer g.mu.Unlock()
 		if g.state == CustomerSuspended && g.flight == nil && !g.triedWithin(retrySuspended) {
-			g.begin(rec, rec.Current())
+			g.begin(ctx, rec, rec.Current())
 		}
 		return true
 	})
@@ -144,7 +144,7 @@ func (r *Ring) applyVersion(ctx context.Context, p Protector, ref VaultRef, key 
 		return nil
 	}
 	if key.Version == have.Version {
-		r.redate(g, cur, g.learn(cur.KeyURI, key))
+		r.redate(ctx, g, cur, g.learn(cur.KeyURI, key))
 		return nil
 	}
 	if ref.Version != "" || r.customerSuspended(rec) || key.fits(r.customers.clock().wall) != nil {
@@ -159,7 +159,7 @@ func (r *Ring) applyVersion(ctx context.Context, p Protector, ref VaultRef, key 
 }
 
 // redate gives the lease in force the dates that were read.
-func (r *Ring) redate(g *guard, cur *cfks.Wrapping, f *facts) {
+func (r *Ring) redate(ctx context.Context, g *guard, cur *cfks.Wrapping, f *facts) {
 	g.mu.Lock()
 	old := g.leases.Load()
 	l := old.of(cur.W)
@@ -172,7 +172,7 @@ func (r *Ring) redate(g *guard, cur *cfks.Wrapping, f *facts) {
 	g.leases.Store(&leases{now: &next, before: old.before})
 	g.mu.Unlock()
 	if !next.inDates(r.customers.clock().wall) {
-		g.suspend(cur.W, ReasonKey, errDates)
+		g.suspend(ctx, cur.W, ReasonKey, errDates)
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"time"
 
+	"github.com/coffer-storage/coffer/internal/audit"
 	"github.com/coffer-storage/coffer/internal/crypt/enc"
 	"github.com/coffer-storage/coffer/internal/crypt/keywrap"
 	"github.com/coffer-storage/coffer/internal/fault"
@@ -25,24 +26,27 @@ type flight struct {
 var errWrongP = errors.New("the vault unwraps another value than the one that was wrapped")
 
 // begin starts a validation of the wrapping in force. g.mu is held, and none is running.
-func (g *guard) begin(rec *cfks.ProtectorRecord, cur *cfks.Wrapping) {
+// It ends with the ring and not with ctx, since others may wait for it too; in the trail
+// it is the act of whom ctx names.
+func (g *guard) begin(ctx context.Context, rec *cfks.ProtectorRecord, cur *cfks.Wrapping) {
 	now := g.c.clock()
 	g.tried = &now
 	f := &flight{done: make(chan struct{}), epoch: g.epoch.Load()}
 	g.flight = f
 	owner, w := rec.Owner, *cur
+	ctx = audit.WithBy(g.c.ctx, audit.By(ctx))
 	g.c.wait.Go(func() {
-		l, err := g.c.unwrap(g.c.ctx, g.p, owner, &w, g.leases.Load().of(w.W))
+		l, err := g.c.unwrap(ctx, g.p, owner, &w, g.leases.Load().of(w.W))
 		if err == nil {
-			g.c.readDates(g, owner, &w, l)
+			g.c.readDates(ctx, g, owner, &w, l)
 		}
-		g.land(f, &w, l, err)
+		g.land(ctx, f, &w, l, err)
 		close(f.done)
 	})
 }
 
 // land puts the outcome of a validation into force.
-func (g *guard) land(f *flight, w *cfks.Wrapping, l *lease, err error) {
+func (g *guard) land(ctx context.Context, f *flight, w *cfks.Wrapping, l *lease, err error) {
 	g.mu.Lock()
 	g.flight = nil
 	_, cur, gone := g.c.r.current(g.p)
@@ -56,7 +60,7 @@ func (g *guard) land(f *flight, w *cfks.Wrapping, l *lease, err error) {
 	var wipe *leases
 	switch ve, isVault := errors.AsType[*VaultError](err); {
 	case err == nil && !l.inDates(g.c.clock().wall):
-		wipe = g.refuse(f, ReasonKey, errDates, old)
+		wipe = g.refuse(ctx, f, ReasonKey, errDates, old)
 		if wipe == nil {
 			wipe = &leases{now: l}
 		}
@@ -64,9 +68,9 @@ func (g *guard) land(f *flight, w *cfks.Wrapping, l *lease, err error) {
 		g.put(l)
 		f.lease = l
 	case isVault && ve.Definitive:
-		wipe = g.refuse(f, ve.Reason, ve.Err, old)
+		wipe = g.refuse(ctx, f, ve.Reason, ve.Err, old)
 	case isVault:
-		wipe = g.unreachable(f, have, ve, old)
+		wipe = g.unreachable(ctx, f, have, ve, old)
 	default: // no turn, or the ring closes: it says nothing of the key
 		f.err = fault.New("keys.Use", g.p.String(), fault.Busy, err)
 		if have.live(g.c.clock()) {
@@ -87,19 +91,19 @@ func (g *guard) put(l *lease) {
 }
 
 // refuse suspends. g.mu is held.
-func (g *guard) refuse(f *flight, reason Reason, cause error, old *leases) *leases {
+func (g *guard) refuse(ctx context.Context, f *flight, reason Reason, cause error, old *leases) *leases {
 	was := g.state
 	g.cut(CustomerSuspended, reason, cause)
 	f.err = g.suspended()
 	if was != CustomerSuspended {
-		g.c.r.note("keys.customer.suspend", g.p.String(), ID{}, reason.String())
+		g.c.r.note(ctx, "keys.customer.suspend", g.p.String(), ID{}, reason.String())
 	}
 	return old
 }
 
 // unreachable goes on for a time with what was unwrapped before, if that is allowed.
 // g.mu is held.
-func (g *guard) unreachable(f *flight, have *lease, ve *VaultError, old *leases) *leases {
+func (g *guard) unreachable(ctx context.Context, f *flight, have *lease, ve *VaultError, old *leases) *leases {
 	now := g.c.clock()
 	v := g.c.vault.Load()
 	if v != nil && have != nil && have.inDates(now.wall) && now.since(have.sent) < v.Stale {
@@ -107,7 +111,7 @@ func (g *guard) unreachable(f *flight, have *lease, ve *VaultError, old *leases)
 		l.soft, l.life, l.degraded = 0, v.Stale, true
 		g.leases.Store(&leases{now: &l})
 		if g.state != CustomerDegraded {
-			g.c.r.note("keys.customer.degraded", g.p.String(), ID{}, ve.Reason.String())
+			g.c.r.note(ctx, "keys.customer.degraded", g.p.String(), ID{}, ve.Reason.String())
 		}
 		g.state, g.reason, g.cause = CustomerDegraded, ve.Reason, ve.Err
 		f.lease = &l
@@ -118,7 +122,7 @@ func (g *guard) unreachable(f *flight, have *lease, ve *VaultError, old *leases)
 		f.lease = have
 		return nil
 	}
-	return g.refuse(f, ve.Reason, ve.Err, old)
+	return g.refuse(ctx, f, ve.Reason, ve.Err, old)
 }
 
 // vaultRef is the key of a wrapping, as drivers take it.
@@ -148,7 +152,7 @@ func (c *customers) unwrap(ctx context.Context, p Protector, owner ID, w *cfks.W
 		plain, err = v.Unwrap(ctx, ref, w.Blob)
 		return err
 	})
-	c.r.note("keys.customer.unwrap", p.String()+" "+w.KeyURI, w.W, vaultOutcome(err))
+	c.r.note(ctx, "keys.customer.unwrap", p.String()+" "+w.KeyURI, w.W, vaultOutcome(err))
 	if err != nil {
 		return nil, err
 	}
@@ -266,7 +270,7 @@ func (s *state) checkUnder(p Protector, w ID, k secret.Key) error {
 
 // readDates asks for the dates of the key where they are not known, or not any more: a
 // vault unwraps outside of them too. Without an answer what was known stays.
-func (c *customers) readDates(g *guard, owner ID, w *cfks.Wrapping, l *lease) {
+func (c *customers) readDates(ctx context.Context, g *guard, owner ID, w *cfks.Wrapping, l *lease) {
 	v := c.vault.Load() // set: it has just unwrapped
 	g.mu.Lock()
 	old := g.facts
@@ -279,7 +283,7 @@ func (c *customers) readDates(g *guard, owner ID, w *cfks.Wrapping, l *lease) {
 		ref, err := vaultRef(owner, w)
 		var key VaultKey
 		if err == nil {
-			err = c.call(c.ctx, ref.URI, nil, func(ctx context.Context) (err error) {
+			err = c.call(ctx, ref.URI, nil, func(ctx context.Context) (err error) {
 				key, err = v.Inspect(ctx, ref)
 				return err
 			})

@@ -157,7 +157,7 @@ func (tx *Tx) kek(p keys.Protector, kref keys.ID) (keys.Version, secret.Key, err
 	if err != nil {
 		return keys.Version{}, secret.Key{}, err
 	}
-	v, k, err := h.KEKByRef(kref)
+	v, k, err := h.KEKByRef(tx.ctx, kref)
 	return v, k, needs(p, err)
 }
 

@@ -142,7 +142,7 @@ func (s *Store) StoreID() keys.ID { return s.id }
 func (s *Store) View(ctx context.Context, f func(*Tx) error) error {
 	return classify("object.View", s.validated(ctx, func() error {
 		defer s.held.release(s.held.begin())
-		return s.meta.View(ctx, func(r meta.Reader) error { return f(&Tx{s: s, r: r}) })
+		return s.meta.View(ctx, func(r meta.Reader) error { return f(&Tx{s: s, r: r, ctx: ctx}) })
 	}))
 }
 
@@ -160,7 +160,7 @@ func (s *Store) Update(ctx context.Context, f func(*Tx) error) error {
 			if last != nil { // a conflict: it runs again
 				last.releaseHolds()
 			}
-			last = &Tx{s: s, r: m, w: m}
+			last = &Tx{s: s, r: m, w: m, ctx: ctx}
 			if err := f(last); err != nil {
 				return err
 			}

@@ -2,6 +2,7 @@ package object
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -17,9 +18,10 @@ import (
 
 // Tx is a transaction, or in View a snapshot. It is used by one goroutine, in f only.
 type Tx struct {
-	s *Store
-	r meta.Reader
-	w meta.Tx // nil in View
+	s   *Store
+	r   meta.Reader
+	w   meta.Tx         // nil in View
+	ctx context.Context // of View or Update: names who asks
 
 	active     map[keys.Protector]protectorRow // read in this transaction
 	attached   []*Content

@@ -12,6 +12,7 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
 	"github.com/Azure/azure-sdk-for-go/sdk/azidentity"
 
+	"github.com/coffer-storage/coffer/internal/audit"
 	"github.com/coffer-storage/coffer/internal/fault"
 	"github.com/coffer-storage/coffer/internal/keys"
 	"github.com/coffer-storage/coffer/internal/keys/vaultkey"
@@ -165,7 +166,9 @@ func (c ownCredential) GetToken(ctx context.Context, _ policy.TokenRequestOption
 	if err != nil {
 		return azcore.AccessToken{}, tokenGone(err)
 	}
-	token, expires, err := c.s.store.Identity.Issue(ctx, p.ObjectID, c.audience)
+	by := audit.By(ctx)
+	by.Actor = "server" // whoever made us ask the vault does not get the token
+	token, expires, err := c.s.store.Identity.Issue(audit.WithBy(ctx, by), p.ObjectID, c.audience)
 	if err != nil {
 		return azcore.AccessToken{}, tokenGone(err)
 	}

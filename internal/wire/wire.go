@@ -14,6 +14,7 @@
 package wire
 
 import (
+	"context"
 	"crypto/rand"
 	"encoding/hex"
 	"net/http"
@@ -21,6 +22,7 @@ import (
 	"time"
 
 	"github.com/coffer-storage/coffer/internal/access"
+	"github.com/coffer-storage/coffer/internal/audit"
 )
 
 // Names of headers that every operation knows.
@@ -49,6 +51,7 @@ type Request struct {
 
 	body     *Body
 	withheld http.Header
+	ctx      context.Context // names r as who asks
 }
 
 // Key names a version of a key, for logs.
@@ -62,10 +65,20 @@ type Key struct {
 // error that follows can be found again.
 func NewRequest(r *http.Request, now time.Time) *Request {
 	req := &Request{Request: r, ID: newID(), Received: now, Caller: &access.Caller{}}
+	req.ctx = audit.WithAsker(r.Context(), req)
 	if id := r.Header.Get(HeaderClientRequestID); len(id) <= maxClientRequestID && printableASCII(id) {
 		req.ClientRequestID = id
 	}
 	return req
+}
+
+// Context is that of the HTTP request; what is done with it the audit trail has as the act
+// of the caller.
+func (r *Request) Context() context.Context { return r.ctx }
+
+// Origin implements audit.Asker. Until the caller is authenticated it is nobody.
+func (r *Request) Origin() audit.Origin {
+	return audit.Origin{Actor: r.Caller.Actor(), RequestID: r.ID}
 }
 
 // newID makes a request id in the usual form.

@@ -140,6 +140,18 @@ type request struct {
 	answer  http.Header
 }
 
+// Origin implements audit.Asker. Until the caller is authenticated it is nobody.
+func (r *request) Origin() audit.Origin {
+	by := audit.Origin{Actor: "anonymous", RequestID: r.id}
+	switch {
+	case r.caller.operator:
+		by.Actor = "management"
+	case r.caller.claims.ObjectID != "":
+		by.Actor = "principal " + r.caller.claims.ObjectID
+	}
+	return by
+}
+
 // subscription and group are what the path names.
 func (r *request) subscription() string { return r.at["s"] }
 func (r *request) group() string        { return r.at["g"] }
@@ -156,7 +168,8 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, hr *http.Request) {
 		hr = hr.Clone(hr.Context())
 		hr.URL = &u
 	}
-	r := &request{Request: hr, h: h, id: id, answer: w.Header()}
+	r := &request{h: h, id: id, answer: w.Header()}
+	r.Request = hr.WithContext(audit.WithAsker(hr.Context(), r))
 	status, body, err := h.serve(r)
 	if err != nil {
 		status, body = render(err)
@@ -219,11 +232,6 @@ func (h *Handler) serve(r *request) (int, any, error) {
 	if err := r.readVersion(); err != nil {
 		return 0, nil, err
 	}
-	by := audit.Origin{Actor: "management", RequestID: r.id}
-	if !r.caller.operator {
-		by.Actor = "principal " + r.caller.claims.ObjectID
-	}
-	r.Request = r.WithContext(audit.WithBy(r.Context(), by))
 	if err := h.let(r); err != nil {
 		return 0, nil, err
 	}

@@ -84,6 +84,14 @@ type request struct {
 	id     string
 }
 
+// Origin implements audit.Asker. Until the caller is authenticated it is nobody.
+func (r *request) Origin() audit.Origin {
+	if r.caller == (vault.Caller{}) {
+		return audit.Origin{Actor: "anonymous", RequestID: r.id}
+	}
+	return audit.Origin{Actor: "principal " + r.caller.ObjectID, RequestID: r.id}
+}
+
 // ref names what the request is about.
 func (r *request) ref(key, version string) vault.Ref {
 	return vault.Ref{Kind: r.kind, Vault: r.vault, Key: key, Version: version}
@@ -101,7 +109,8 @@ type answer struct {
 // ServeHTTP implements http.Handler.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, hr *http.Request) {
 	begin := time.Now()
-	r := &request{Request: hr, id: newID(), op: "Unknown"}
+	r := &request{id: newID(), op: "Unknown"}
+	r.Request = hr.WithContext(audit.WithAsker(hr.Context(), r))
 	head := w.Header()
 	head.Set("x-ms-request-id", r.id)
 	head.Set("x-ms-keyvault-service-version", "1.9.2400.1")
@@ -175,8 +184,6 @@ func (h *Handler) serve(r *request) (answer, error) {
 	if route == nil {
 		return answer{}, noRoute(r)
 	}
-	actor := audit.Origin{Actor: "principal " + r.caller.ObjectID, RequestID: r.id}
-	r.Request = r.WithContext(audit.WithBy(r.Context(), actor))
 	return route.serve(h, r, params)
 }
 
