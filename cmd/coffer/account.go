@@ -77,12 +77,16 @@ type accountSetCmd struct {
 	Name      string `arg:"" help:"The account."`
 	ForbidCpk *bool  `negatable:"" help:"Refuse writes under customer-provided keys; --no-forbid-cpk allows them."`
 
+	AllowPublicAccess *bool `negatable:"" help:"Let containers be public (allowBlobPublicAccess); --no-allow-public-access closes them all."`
+
 	RequireCmk    *bool `negatable:"" help:"Refuse to be without a customer-managed key, the account and its scopes."`
 	RequireDouble *bool `negatable:"" help:"Refuse to be without infrastructure encryption."`
 }
 
 func (c *accountSetCmd) Run(a *app) error {
-	return c.one(a, "account.set", server.AccountArgs{Name: c.Name, ForbidCPK: c.ForbidCpk, RequireCMK: c.RequireCmk, RequireDouble: c.RequireDouble})
+	return c.one(a, "account.set", server.AccountArgs{
+		Name: c.Name, ForbidCPK: c.ForbidCpk, AllowPublic: c.AllowPublicAccess, RequireCMK: c.RequireCmk, RequireDouble: c.RequireDouble,
+	})
 }
 
 type accountRegenerateCmd struct {
@@ -118,6 +122,9 @@ func (f *storeFlags) one(a *app, name string, args server.AccountArgs) error {
 	}
 	if got.ForbidCPK {
 		rows = append(rows, []string{"customer-provided keys", "forbidden"})
+	}
+	if !got.AllowPublic {
+		rows = append(rows, []string{"public containers", "forbidden"})
 	}
 	if got.RequireCMK {
 		rows = append(rows, []string{"customer-managed key", "required"})

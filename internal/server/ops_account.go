@@ -145,6 +145,7 @@ func (s *Server) account(i account.Info) Account {
 		Protector: "account key (service-managed)",
 		Resource:  i.ResourceID(), Kind: i.Stated().Kind, SKU: i.Stated().SKU, Redundancy: resource.OneCopy,
 		Identity: i.Resource.Identity, RequireCMK: i.Resource.RequireCustomerKey, RequireDouble: i.Resource.RequireDouble,
+		AllowPublic: i.AllowPublic,
 	}
 	if i.Resource.SystemIdentity {
 		a.Identity = strings.TrimSuffix(systemIdentity+", "+a.Identity, ", ")

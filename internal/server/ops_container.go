@@ -51,7 +51,7 @@ func containerHint(err error, a ContainerArgs) error {
 	case fault.ContainerAlreadyExists:
 		return withHint(err, "choose another name, or change it with coffer container update")
 	case fault.PublicAccessNotPermitted:
-		return withHint(err, "the account forbids public access; a management client sets allowBlobPublicAccess")
+		return withHint(err, "the account forbids public access: coffer account set "+a.Account+" --allow-public-access")
 	case fault.InvalidHeaderValue:
 		return withHint(err, "public access is none, blob or container")
 	case fault.InvalidMetadata, fault.EmptyMetadataKey, fault.MetadataTooLarge:

@@ -46,7 +46,7 @@ func (s *Server) opAccountUpdate(ctx context.Context, a AccountArgs, _ func(Prog
 
 // accountWish turns arguments into a wish.
 func (s *Server) accountWish(ctx context.Context, a AccountArgs) (resource.Wish, error) {
-	w := resource.Wish{ForbidCPK: a.ForbidCPK, RequireCustomerKey: a.RequireCMK, RequireDouble: a.RequireDouble}
+	w := resource.Wish{ForbidCPK: a.ForbidCPK, AllowPublic: a.AllowPublic, RequireCustomerKey: a.RequireCMK, RequireDouble: a.RequireDouble}
 	for _, f := range []struct {
 		to   **string
 		from string

@@ -322,6 +322,8 @@ type AccountArgs struct {
 	Double    bool  `json:"double,omitempty"`    // create: with infrastructure encryption
 	ForbidCPK *bool `json:"forbidCpk,omitempty"` // set; nil: as it is
 
+	AllowPublic *bool `json:"allowPublic,omitempty"` // set; nil: as it is
+
 	Kind          string `json:"kind,omitempty"`
 	SKU           string `json:"sku,omitempty"`
 	Location      string `json:"location,omitempty"`
@@ -354,6 +356,7 @@ type Account struct {
 	CustomerKey   *CustomerKeyReport `json:"customer_key,omitempty"`
 	RequireCMK    bool               `json:"requireCmk,omitempty"`
 	RequireDouble bool               `json:"requireDouble,omitempty"`
+	AllowPublic   bool               `json:"allowPublic"`
 }
 
 // ScopeArgs names an encryption scope and what to do with it.
