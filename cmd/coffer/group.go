@@ -5,7 +5,6 @@ import (
 	"maps"
 	"slices"
 	"strconv"
-	"time"
 
 	"github.com/coffer-storage/coffer/internal/server"
 )
@@ -36,7 +35,7 @@ func (c *oneGroup) run(a *app, op string, args server.GroupArgs) error {
 	}
 	rows := [][]string{{"resource group", got.Name}, {"location", got.Location}, {"resource id", got.Resource}}
 	if !got.Created.IsZero() {
-		rows = append(rows, []string{"created", got.Created.Format(time.RFC3339)})
+		rows = append(rows, []string{"created", when(&got.Created)})
 	}
 	for _, k := range slices.Sorted(maps.Keys(got.Tags)) {
 		rows = append(rows, []string{"tag", k + "=" + got.Tags[k]})
