@@ -19,7 +19,7 @@ var update = flag.Bool("update", false, "make the golden store of the present fo
 // goldenStores are stores that earlier builds made, one for each format. They are kept
 // and opened for ever; until the first release the newest may be made anew, together with
 // a bump of its number.
-var goldenStores = []string{"testdata/golden/format-1.tar.gz"}
+var goldenStores = []string{"testdata/golden/format-1.tar.gz", "testdata/golden/format-2.tar.gz"}
 
 func TestGoldenStoresOpen(t *testing.T) {
 	if *update {
@@ -59,7 +59,9 @@ func makeGolden(t *testing.T, file string) {
 	p.call(t, "recovery.prove", RecoveryArgs{Given: p.recovery(t)}, nil)
 	p.call(t, "keys.rotate", RotateArgs{What: "vfs"}, nil)
 	p.call(t, "account.create", AccountArgs{Name: "another"}, nil)
+	r.put("/box/inline", bytes.Repeat([]byte("inline"), 1_000))
 	r.stop()
+	p.serve(t).stop() // what was in the log goes into a table and a blob file
 	pack(t, dir, file)
 }
 

@@ -71,7 +71,7 @@ const (
 type Kind uint8
 
 const (
-	Table Kind = 1 // .sst
+	Table Kind = 1 // .sst, .blob
 	Log   Kind = 2 // .log
 	Other Kind = 3 // MANIFEST, OPTIONS, audit
 )

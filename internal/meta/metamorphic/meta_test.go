@@ -59,15 +59,15 @@ func TestPebble(t *testing.T) {
 			})
 		}
 	})
-	t.Logf("%d seeds plain and sealed; %d restarts from crash clones, %d copies of live stores and %d checkpoints opened, %d logs reused",
-		seeds, sum[0], sum[1], sum[2], sum[3])
-	if seeds >= 20 && (sum[0] == 0 || sum[1] == 0 || sum[2] == 0) {
-		t.Error("no restart, no copy or no checkpoint")
+	t.Logf("%d seeds plain and sealed; %d restarts from crash clones, %d copies of live stores and %d checkpoints opened, %d logs reused, %d blob files",
+		seeds, sum[0], sum[1], sum[2], sum[3], sum[4])
+	if seeds >= 20 && (sum[0] == 0 || sum[1] == 0 || sum[2] == 0 || sum[4] == 0) {
+		t.Error("no restart, no copy, no checkpoint or no blob file")
 	}
 }
 
-// counts of restarts, copies, checkpoints and reused files.
-type counts [4]int
+// counts of restarts, copies, checkpoints, reused files and blob files.
+type counts [5]int
 
 // child runs one seed in a process of its own.
 func child(t *testing.T, seed uint64, args ...string) ([]byte, error) {
@@ -106,7 +106,7 @@ func inProcess(t *testing.T, seed uint64) (sum counts) {
 		t.Fatalf("-seed=%d: %v\n%s", seed, err, out)
 	}
 	for line := range strings.Lines(string(out)) {
-		for i, word := range []string{"restarts:", "copies:", "checkpoints:", "reused:"} {
+		for i, word := range []string{"restarts:", "copies:", "checkpoints:", "reused:", "blobs:"} {
 			if n, ok := strings.CutPrefix(strings.TrimSpace(line), word); ok {
 				sum[i], _ = strconv.Atoi(n)
 			}
@@ -247,7 +247,7 @@ func compareRest(t *testing.T, seed uint64, plain vfs.FS, sealed *layer) {
 		}
 		n++
 	}
-	fmt.Printf("copies:%d\ncheckpoints:%d\nreused:%d\n", len(sealed.copies), n, sealed.reused.Load())
+	fmt.Printf("copies:%d\ncheckpoints:%d\nreused:%d\nblobs:%d\n", len(sealed.copies), n, sealed.reused.Load(), sealed.blobs.Load())
 }
 
 // halfMade reports whether a restart cut a checkpoint off: it has no marker.

@@ -32,6 +32,7 @@ type layer struct {
 
 	damage  bool
 	reused  atomic.Int64
+	blobs   atomic.Int64 // blob files made
 	creates int
 	strict  bool         // the file system can be cloned as after a crash
 	copies  []*vfs.MemFS // of the live store, in the middle of its work
@@ -61,7 +62,6 @@ func (l *layer) Close(*pebble.Options) error { return nil }
 func limit(o *pebble.Options) {
 	o.Cleaner = pebble.DeleteCleaner{} // no archive
 	o.WALDir, o.WALFailover = "", nil
-	o.Experimental.ValueSeparationPolicy = func() pebble.ValueSeparationPolicy { return pebble.ValueSeparationPolicy{} }
 }
 
 // Open wraps the file system of the options.
@@ -87,7 +87,7 @@ func (l *layer) Open(o *pebble.Options) error {
 	if err != nil {
 		return fmt.Errorf("HEAD: %w", err)
 	}
-	o.FS = &split{FS: o.FS, sealed: l.fs, creating: l.creating, reused: &l.reused}
+	o.FS = &split{FS: o.FS, sealed: l.fs, creating: l.creating, reused: &l.reused, blobs: &l.blobs}
 	return nil
 }
 
@@ -98,6 +98,7 @@ type split struct {
 	sealed   *sealedfs.FS
 	creating func()
 	reused   *atomic.Int64
+	blobs    *atomic.Int64
 }
 
 func (s *split) Unwrap() vfs.FS { return s.FS }
@@ -126,6 +127,9 @@ func (s *split) Create(n string, c vfs.DiskWriteCategory) (vfs.File, error) {
 	fs, n := s.to(n)
 	if fs == vfs.FS(s.sealed) {
 		s.creating()
+		if strings.HasSuffix(n, ".blob") {
+			s.blobs.Add(1)
+		}
 	}
 	return fs.Create(n, c)
 }
@@ -217,7 +221,7 @@ func (s *split) Stat(n string) (vfs.FileInfo, error) {
 	return fs.Stat(n)
 }
 
-// damagedFS changes a byte in every fiftieth read of a table.
+// damagedFS changes a byte in every fiftieth read of a table or a blob file.
 type damagedFS struct {
 	vfs.FS
 	reads atomic.Int64
@@ -227,7 +231,7 @@ func (d *damagedFS) Unwrap() vfs.FS { return d.FS }
 
 func (d *damagedFS) Open(n string, o ...vfs.OpenOption) (vfs.File, error) {
 	f, err := d.FS.Open(n, o...)
-	if err != nil || !strings.HasSuffix(n, ".sst") {
+	if err != nil || !strings.HasSuffix(n, ".sst") && !strings.HasSuffix(n, ".blob") {
 		return f, err
 	}
 	return &damagedFile{f, d}, nil

@@ -278,24 +278,40 @@ func TestCheckpointOnABadDisk(t *testing.T) {
 	}
 }
 
-// TestCompactAllOnABadDisk: the engine tries for ever to write a table; who asked for it
-// hears of it.
+// TestCompactAllOnABadDisk: the engine tries for ever to write a table and its blob file;
+// who asked for it hears of it.
 func TestCompactAllOnABadDisk(t *testing.T) {
-	var broken atomic.Bool
-	fs := &hookFS{FS: vfs.NewCrashableMem(), fail: func(op, path string) error {
-		if broken.Load() && op == "write" && strings.Contains(path, ".sst") {
-			return syscall.ENOSPC
-		}
-		return nil
-	}}
-	s := create(t, fs, nil)
-	put(t, s, 1, "a")
-	broken.Store(true)
-	if err := s.CompactAll(t.Context()); !errors.Is(err, syscall.ENOSPC) || s.Latched() != nil {
-		t.Errorf("CompactAll = %v, latched %v", err, s.Latched())
+	for _, where := range []struct{ op, suffix string }{
+		{"write", ".sst"}, {"sync", ".sst"}, {"write", ".blob"}, {"sync", ".blob"}, {"create", ".blob"},
+	} {
+		t.Run(where.op+where.suffix, func(t *testing.T) {
+			var broken atomic.Bool
+			fs := &hookFS{FS: vfs.NewCrashableMem(), fail: func(op, path string) error {
+				if broken.Load() && op == where.op && strings.Contains(path, where.suffix) {
+					return syscall.ENOSPC
+				}
+				return nil
+			}}
+			s := create(t, fs, nil)
+			large := strings.Repeat("a name that makes the value large", 100)
+			put(t, s, 1, large)
+			broken.Store(true)
+			if err := s.CompactAll(t.Context()); !errors.Is(err, syscall.ENOSPC) || s.Latched() != nil {
+				t.Errorf("CompactAll = %v, latched %v", err, s.Latched())
+			}
+			put(t, s, 2, large)
+			broken.Store(false)
+			must(t, s.CompactAll(t.Context()))
+			must(t, s.Close())
+			found := false
+			names, err := fs.List(path.Join(dir, "lsm"))
+			must(t, err)
+			for _, n := range names {
+				found = found || strings.HasSuffix(n, ".blob")
+			}
+			if !found {
+				t.Error("no blob file was written")
+			}
+		})
 	}
-	put(t, s, 2, "a")
-	broken.Store(false)
-	must(t, s.CompactAll(t.Context()))
-	must(t, s.Close())
 }

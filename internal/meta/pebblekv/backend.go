@@ -124,7 +124,11 @@ func (s *snapshot) Get(key []byte) ([]byte, error) {
 	}
 	own := make([]byte, len(v))
 	copy(own, v)
-	return own, closer.Close()
+	// A value that could not be read out of a blob file looks like an empty one until now.
+	if err := closer.Close(); err != nil {
+		return nil, readError("pebblekv.Get", err)
+	}
+	return own, nil
 }
 
 func (s *snapshot) Scan(span occ.Span, reverse bool, f func(k, v []byte) (bool, error)) (err error) {

@@ -15,20 +15,33 @@ import (
 	"github.com/coffer-storage/coffer/internal/fault"
 )
 
-// engineFormat is Pebble's format of stores of sealedfs.Format 1. It is fixed: a new
+// engineFormats are Pebble's formats of stores by sealedfs.Format. They are fixed: a new
 // version of the library does not change what lies on disk.
-const engineFormat = pebble.FormatTableFormatV6
+var engineFormats = [...]pebble.FormatMajorVersion{1: pebble.FormatTableFormatV6, 2: engineFormat}
+
+const engineFormat = pebble.FormatValueSeparation // of sealedfs.Format
 
 const (
 	defaultMemTable   = 4 << 20
 	defaultBlockCache = 24 << 20 // memtables are reserved from it: 8 MiB would leave nothing
-	maxOpenFiles      = 128
-	maxManifest       = 4 << 20 // opening reads it all; more than a million tables need a larger one
+	maxOpenFiles      = 2048     // a store of 10^6 small blobs has 1,200; opening one costs more than reading it
+	maxManifest       = 4 << 20  // opening reads it all; more than a million tables need a larger one
 
 	// A commit that comes sooner after a sync waits for others to share the next one. Who
 	// commits alone is hardly ever back so soon.
 	minSyncInterval = 200 * time.Microsecond
 )
+
+// separation keeps contents out of the tables: those stay small enough for their index to
+// be cached, and compactions do not write the contents again. A file of values goes when
+// a third of it is garbage.
+var separation = pebble.ValueSeparationPolicy{
+	Enabled:               true,
+	MinimumSize:           1 << 10,
+	MaxBlobReferenceDepth: 10,
+	RewriteMinimumAge:     5 * time.Minute,
+	TargetGarbageRatio:    0.33,
+}
 
 // pebbleOptions are for a small machine and a small memory: two cores, 128 MiB for the
 // whole server.
@@ -42,7 +55,7 @@ func (s *Store) pebbleOptions() *pebble.Options {
 		MemTableSize:                uint64(orDefault(s.opts.MemTable, defaultMemTable)),
 		MemTableStopWritesThreshold: 2,
 		CacheSize:                   orDefault(s.opts.BlockCache, defaultBlockCache),
-		MaxOpenFiles:                maxOpenFiles,
+		MaxOpenFiles:                openFiles(),
 		MaxManifestFileSize:         maxManifest,
 		L0CompactionThreshold:       8, // four layers: small contents are rewritten less often
 		L0StopWritesThreshold:       24,
@@ -53,9 +66,9 @@ func (s *Store) pebbleOptions() *pebble.Options {
 		CompactionConcurrencyRange:  func() (int, int) { return 1, 1 },
 		EventListener:               &pebble.EventListener{},
 	}
-	// Value separation and WAL failover stay off: sealedfs has no rule for their files.
-	// Logs that Pebble would recycle are new files with new keys there.
-	o.Experimental.ValueSeparationPolicy = func() pebble.ValueSeparationPolicy { return pebble.ValueSeparationPolicy{} }
+	// WAL failover stays off: sealedfs has no rule for its files. Logs that Pebble would
+	// recycle are new files with new keys there.
+	o.Experimental.ValueSeparationPolicy = func() pebble.ValueSeparationPolicy { return separation }
 	o.Experimental.L0CompactionConcurrency = math.MaxInt32
 	o.Experimental.FileCacheShards = 2
 	for i := range o.Levels {
@@ -93,14 +106,16 @@ func orDefault(n, def int64) int64 {
 	return def
 }
 
-// checkEngineFormat refuses a store whose format marker was removed or put back: Pebble
-// would take it for a new or an older one.
-func (s *Store) checkEngineFormat() error {
+// checkEngineFormat refuses a store of format whose marker of the engine's format was
+// removed or put back: Pebble would take it for a new or an older one. While a store is
+// brought up to date the marker runs ahead of HEAD.
+func (s *Store) checkEngineFormat(format uint32) error {
 	value, err := s.fs.Marker("format-version")
 	if err != nil {
 		return err
 	}
-	if n, err := strconv.ParseUint(value, 10, 32); err != nil || n != uint64(engineFormat) {
+	n, err := strconv.ParseUint(value, 10, 32)
+	if err != nil || n < uint64(engineFormats[format]) || n > uint64(engineFormat) {
 		return fault.New("pebblekv.Open", "marker", fault.Rollback, errors.New(
 			"the marker of the engine's format is missing or not the one that was written; put the files back or restore a backup"))
 	}

@@ -151,7 +151,7 @@ func (s *Store) onConflict() {
 // prepare does everything before the engine: HEAD and logs are checked, or the ground
 // for a new store is laid.
 func (s *Store) prepare() error {
-	_, err := s.fs.Check(sealedfs.Expect{Uninitialized: s.opts.Create, AcceptRollback: s.opts.AcceptRollback})
+	head, err := s.fs.Check(sealedfs.Expect{Uninitialized: s.opts.Create, AcceptRollback: s.opts.AcceptRollback})
 	switch {
 	case errors.Is(err, sealedfs.ErrNoHead) && s.opts.Create && !s.opts.ReadOnly:
 		return s.fs.BeginStore()
@@ -164,7 +164,7 @@ func (s *Store) prepare() error {
 	if s.opts.Create || s.opts.AcceptRollback {
 		return nil
 	}
-	return s.checkEngineFormat()
+	return s.checkEngineFormat(head.Format)
 }
 
 // openDB opens Pebble and finds out the number of the last commit.
@@ -173,10 +173,17 @@ func (s *Store) openDB() error {
 		return openError(err)
 	}
 	if s.opts.ReadOnly {
+		err := s.guard(s.checkBlobFiles)
+		if err != nil {
+			_ = s.db.Close()
+		}
 		s.opening.Store(false)
-		return nil
+		return err
 	}
 	err := s.unlessFailing(func() error {
+		if err := s.checkBlobFiles(); err != nil {
+			return err
+		}
 		// A record for the log alone takes no number, but is told the next one.
 		b := s.db.NewBatch()
 		defer b.Close()

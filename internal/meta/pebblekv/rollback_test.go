@@ -171,6 +171,10 @@ func TestRollback(t *testing.T) {
 			im[path.Join(dir, "lsm", "marker.manifest.000009.CURRENT")] = []byte{}
 		}, want: fault.Corrupt},
 		{name: "format marker gone", change: func(im image) { im.remove("marker.format-version.*") }, want: fault.Rollback},
+		{name: "format marker of store format 1", change: func(im image) {
+			im.remove("marker.format-version.*")
+			im[path.Join(dir, "lsm", "marker.format-version.000001.021")] = nil
+		}, want: fault.Rollback},
 		{name: "format marker of an older one", change: func(im image) {
 			im.remove("marker.format-version.*")
 			im[path.Join(dir, "lsm", "marker.format-version.000001.013")] = nil
@@ -236,7 +240,7 @@ func TestNewerFormat(t *testing.T) {
 	h := makeHistory(t)
 	k := sealedfstest.New(1)
 	head := sealedfs.Head{StoreID: k.StoreID(), Format: sealedfs.Format + 1, Seq: 99}
-	for _, change := range []func([]byte){func([]byte) {}, func(b []byte) { b[0] = 2 }} {
+	for _, change := range []func([]byte){func([]byte) {}, func(b []byte) { b[0] = sealedfs.Format + 1 }} {
 		im := h.clean.with(func(im image) {
 			for seq, base := range map[uint64]string{99: "HEAD.A", 100: "HEAD.B"} {
 				head.Seq = seq
@@ -249,7 +253,7 @@ func TestNewerFormat(t *testing.T) {
 		})
 		for _, accept := range []bool{false, true} {
 			_, err := tryOpen(t, im, func(o *pebblekv.Options) { o.AcceptRollback = accept })
-			if !fault.Is(err, fault.NewerFormat) || !strings.Contains(err.Error(), "format 2") {
+			if !fault.Is(err, fault.NewerFormat) || !strings.Contains(err.Error(), fmt.Sprintf("format %d", head.Format)) {
 				t.Errorf("Open = %v, want NewerFormat", err)
 			}
 		}

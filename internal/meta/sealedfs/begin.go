@@ -42,7 +42,7 @@ func (f *FS) refuseData(dir string) error {
 	for _, base := range names {
 		n, err := parseName(base)
 		inExtents := !f.live(dir) && !isTemp(base)
-		if inExtents || err == nil && (n.kind == kindTable || n.kind == kindAudit) {
+		if inExtents || err == nil && (n.once() || n.kind == kindAudit) {
 			return fault.New("sealedfs.BeginStore", f.lower.PathJoin(dir, base), fault.Rollback, errors.New(
 				"there is data of a store here, but its key store says that none was created; "+
 					"put back its key store and HEAD files, or use an empty directory"))

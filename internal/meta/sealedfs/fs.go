@@ -65,8 +65,8 @@ func (f *FS) create(path string, n name, category vfs.DiskWriteCategory) (vfs.Fi
 		return nil, err
 	}
 	used := f.usage(kref)
-	if n.kind == kindTable {
-		return f.noted(path, newTableFile(lower, codec, used)), nil
+	if n.once() {
+		return f.noted(path, f.guarded(path, n, newTableFile(lower, codec, used))), nil
 	}
 	w := newAppendFile(lower, codec, used)
 	f.mu.Lock()
@@ -80,6 +80,9 @@ func (f *FS) create(path string, n name, category vfs.DiskWriteCategory) (vfs.Fi
 		}
 	}
 	f.noteCreated(path, n, w)
+	if n.kind == kindManifest && f.live(f.lower.PathDir(path)) {
+		return &manifestFile{w, f}, nil
+	}
 	if f.isLog(path, n) {
 		w.onSync = func() { f.logSyncs.Add(1) }
 		w.onError = func(err error) { f.latch(err) }
@@ -214,6 +217,9 @@ func (f *FS) Open(path string, opts ...vfs.OpenOption) (vfs.File, error) {
 		return nil, errEmptyFile
 	}
 	lower, err := f.lower.Open(path, opts...)
+	if n.kind == kindBlob && errors.Is(err, os.ErrNotExist) {
+		return nil, missingBlob(path)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -240,7 +246,7 @@ func (f *FS) open(path string, n name, lower vfs.File) (vfs.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	if n.kind == kindTable {
+	if n.once() {
 		r, err := codec.NewTableReader(lower, size)
 		if err != nil {
 			return nil, err
@@ -314,7 +320,11 @@ func (f *FS) Remove(path string) error {
 	f.mu.Lock()
 	delete(f.writers, path)
 	f.mu.Unlock()
-	return f.lower.Remove(path)
+	if err := f.lower.Remove(path); err != nil {
+		return err
+	}
+	f.forgetUnwritten(path)
+	return nil
 }
 
 // RemoveAll implements vfs.FS, outside of the live directories.
@@ -413,7 +423,7 @@ func (f *FS) Stat(path string) (vfs.FileInfo, error) {
 		}
 		return info, nil
 	}
-	return plainInfo(info, n.kind == kindTable), nil
+	return plainInfo(info, n.once()), nil
 }
 
 // PathBase implements vfs.FS.

@@ -10,8 +10,9 @@ import (
 )
 
 // Format is the version of the whole store that this program writes. A store of a
-// newer one is refused by name.
-const Format = 1
+// newer one is refused by name; one of an older one is brought up to date by its first
+// start. Format 1 had no blob files.
+const Format = 2
 
 // EntryType is the kind of a file that HEAD lists.
 type EntryType uint8

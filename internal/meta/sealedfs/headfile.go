@@ -14,6 +14,7 @@ import (
 type headState struct {
 	// Under FS.headMu.
 	seq    uint64 // of the last HEAD on disk
+	format uint32 // of the store: the older one until the engine has brought it up to date
 	closed bool   // a clean HEAD was written; nothing may follow it
 
 	// Under FS.mu.
@@ -174,7 +175,7 @@ func (f *FS) tryHead(clean bool) error {
 	if f.head.closed {
 		return errHeadClosed
 	}
-	h := Head{Clean: clean, StoreID: f.keys.StoreID(), Format: Format, Seq: f.head.seq + 1, Entries: f.entries()}
+	h := Head{Clean: clean, StoreID: f.keys.StoreID(), Format: f.head.format, Seq: f.head.seq + 1, Entries: f.entries()}
 	h.Generation, h.Sum = f.keys.Generation()
 	b, err := SealFile(f.keys, "HEAD", h.Bytes())
 	if err != nil {
@@ -192,6 +193,9 @@ func (f *FS) tryHead(clean bool) error {
 // MANIFESTs that are not in force: the engine keeps one, which would hold on to an old
 // key. From now on failures end the process.
 func (f *FS) Started() error {
+	f.headMu.Lock()
+	f.head.format = Format
+	f.headMu.Unlock()
 	if err := f.writeHead(false); err != nil {
 		return err
 	}

@@ -11,6 +11,7 @@ type kind uint8
 
 const (
 	kindTable    kind = iota + 1 // N.sst
+	kindBlob                     // N.blob: values that tables refer to
 	kindLog                      // N.log
 	kindManifest                 // MANIFEST-N
 	kindOptions                  // OPTIONS-N
@@ -29,12 +30,16 @@ type name struct {
 // sealed reports whether the file has frames.
 func (n name) sealed() bool { return n.kind < kindMarker }
 
+// once reports whether the file is written once and read anywhere.
+func (n name) once() bool { return n.kind == kindTable || n.kind == kindBlob }
+
 // forms are the accepted names that have a number.
 var forms = []struct {
 	prefix, suffix string
 	kind           kind
 }{
 	{"", ".sst", kindTable},
+	{"", ".blob", kindBlob},
 	{"", ".log", kindLog},
 	{"MANIFEST-", "", kindManifest},
 	{"OPTIONS-", "", kindOptions},

@@ -47,6 +47,9 @@ func (f *FS) Check(e Expect) (Head, error) {
 	}
 	f.headMu.Lock()
 	f.head.seq = h.Seq
+	if h.Seq > 0 {
+		f.head.format = h.Format
+	}
 	f.headMu.Unlock()
 	f.mu.Lock()
 	f.head.listed = seqs

@@ -85,7 +85,8 @@ type FS struct {
 	told    sync.Once
 	started bool // the engine is up: failures end the process
 
-	unclosed []closeError // see TakeCloseErrors
+	unclosed  []closeError     // see TakeCloseErrors
+	unwritten map[string]error // blob files that are not whole, by path; see blobFile
 
 	headMu sync.Mutex // one HEAD write at a time; taken before mu
 	head   headState
@@ -112,8 +113,10 @@ func New(lower vfs.FS, dir string, k Keys, opts Options) *FS {
 		reopen:  runtime.GOOS == "windows",
 		writers: make(map[string]*appendFile),
 		created: make(map[string][]fileRef),
-		used:    make(map[[16]byte]*atomic.Uint64),
-		head:    headState{listed: make(map[fileRef]uint64), writers: make(map[fileRef]*appendFile)},
+
+		unwritten: make(map[string]error),
+		used:      make(map[[16]byte]*atomic.Uint64),
+		head:      headState{format: Format, listed: make(map[fileRef]uint64), writers: make(map[fileRef]*appendFile)},
 	}
 }
 
@@ -168,7 +171,7 @@ func (f *FS) usable() error {
 func (f *FS) id(n name) vfsframe.ID {
 	id := vfsframe.ID{Area: vfsframe.LSM, Number: n.number, Store: f.keys.StoreID()}
 	switch n.kind {
-	case kindTable:
+	case kindTable, kindBlob:
 		id.Kind = vfsframe.Table
 	case kindLog:
 		id.Kind = vfsframe.Log

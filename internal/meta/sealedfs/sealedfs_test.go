@@ -59,6 +59,7 @@ func readFile(f *FS, path string) ([]byte, error) {
 func TestNames(t *testing.T) {
 	good := map[string]name{
 		"000012.sst": {kindTable, 12}, "12.sst": {kindTable, 12}, "1.log": {kindLog, 1},
+		"000013.blob":     {kindBlob, 13},
 		"MANIFEST-000001": {kindManifest, 1}, "OPTIONS-9": {kindOptions, 9},
 		"temporary.000007.dbtmp": {kindTemp, 7}, "3.aud": {kindAudit, 3},
 		"LOCK": {kindLock, 0}, "marker.manifest.000001.MANIFEST-000001": {kindMarker, 0},
@@ -69,7 +70,7 @@ func TestNames(t *testing.T) {
 			t.Errorf("parseName(%q) = %v, %v, want %v", base, got, err, want)
 		}
 	}
-	for _, base := range []string{"", "x", "1.blob", "1.sst.tmp-0", "000001-001.log", "-1.sst", "+1.sst", ".sst",
+	for _, base := range []string{"", "x", "1.blobx", "1.sst.tmp-0", "000001-001.log", "-1.sst", "+1.sst", ".sst",
 		"MANIFEST-", "MANIFEST-x", "CURRENT", "1.sstx", "18446744073709551616.sst", "REMOTE-OBJ-CATALOG-000001", "marker", "lock"} {
 		if got, err := parseName(base); err == nil {
 			t.Errorf("parseName(%q) = %v", base, got)
@@ -82,7 +83,7 @@ func TestFiles(t *testing.T) {
 		f, lower := newFS(t)
 		f.reopen = reopen
 		big := bytes.Repeat([]byte("0123456789"), 150_000)
-		for _, base := range []string{"000001.sst", "000002.log", "MANIFEST-000003", "OPTIONS-000004", "temporary.000005.dbtmp"} {
+		for _, base := range []string{"000001.sst", "000002.log", "MANIFEST-000003", "OPTIONS-000004", "000006.blob", "temporary.000005.dbtmp"} {
 			for _, parts := range [][][]byte{nil, {[]byte("plain text one")}, {[]byte("plain text one"), []byte("two")}, {big, []byte("end")}} {
 				p := "d/elsewhere/" + base
 				must(t, f.MkdirAll("d/elsewhere", 0o700))
@@ -142,11 +143,11 @@ func TestRefusals(t *testing.T) {
 	writeFile(t, f, "d/lsm/000002.log", []byte("x"))
 	refused := map[string]func() error{
 		"unknown name":      func() error { _, err := f.Create("d/lsm/plain.txt", ""); return err },
-		"blob file":         func() error { _, err := f.Create("d/lsm/000001.blob", ""); return err },
 		"lock as a file":    func() error { _, err := f.Create("d/lsm/LOCK", ""); return err },
 		"open of a marker":  func() error { _, err := f.Open("d/lsm/marker.manifest.1.MANIFEST-1"); return err },
 		"OpenReadWrite":     func() error { _, err := f.OpenReadWrite("d/lsm/000001.sst", ""); return err },
 		"rename number":     func() error { return f.Rename("d/lsm/000001.sst", "d/lsm/000003.sst") },
+		"rename kind":       func() error { return f.Rename("d/lsm/000001.sst", "d/lsm/000003.blob") },
 		"rename class":      func() error { return f.Rename("d/lsm/000001.sst", "d/lsm/000001.log") },
 		"rename area":       func() error { return f.Rename("d/lsm/000002.log", "d/lsm/000002.aud") },
 		"link number":       func() error { return f.Link("d/lsm/000001.sst", "d/000003.sst") },

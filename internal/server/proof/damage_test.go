@@ -195,7 +195,7 @@ func (d *damager) judge(fs *vfs.MemFS, dmg damage) (v verdict, err error) {
 	if err != nil {
 		return unnoticed, err
 	}
-	if len(hit) == len(d.h.want) && dmg.kind != ".sst" {
+	if len(hit) == len(d.h.want) && dmg.kind != ".sst" && dmg.kind != ".blob" {
 		return reported, fmt.Errorf("every blob is hit")
 	}
 	named, whole, err := d.verified(st)
@@ -297,7 +297,7 @@ func (d *damager) filesOpen(st *store.Store) bool {
 		if err != nil {
 			return false
 		}
-		err = readWhole(r, strings.HasSuffix(base, ".sst"))
+		err = readWhole(r, strings.HasSuffix(base, ".sst") || strings.HasSuffix(base, ".blob"))
 		if err = errors.Join(err, r.Close()); err != nil {
 			return false
 		}

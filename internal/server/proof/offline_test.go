@@ -47,11 +47,11 @@ func live(t testing.TB, v *victim, stopped func()) {
 	}
 	for run := range 3 {
 		st := mustOpen(t, v.fs, v.sec)
-		for i, n := range []int{0, 300, 33_000, 50_000} {
+		for i, n := range []int{2_000, 3_000, 33_000, 50_000, 0} {
 			name := fmt.Sprintf("r%d-%d", run, i)
 			v.want[name] = value{content(name, n), "m-" + name}
 			check(put(st, name, v.want[name].data, blob.MetaPair{Name: "a", Value: "m-" + name}))
-			if i == 1 { // half of it reaches a table, half stays in the log
+			if i == 1 { // half of it reaches a table and a blob file, half stays in the log
 				check(st.Meta.CompactAll(ctx))
 			}
 		}
@@ -204,6 +204,7 @@ var mayPass = []struct{ kind, what, because string }{
 	{"MANIFEST", "comes back", "the marker does not name it"},
 	{".log", "comes back", "older than the MANIFEST needs"},
 	{".sst", "comes back", "the MANIFEST does not name it"},
+	{".blob", "comes back", "the MANIFEST does not name it"},
 	{".aud", "in the last frame", "the end frame of an older file has no record"},
 }
 

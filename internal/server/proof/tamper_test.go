@@ -28,14 +28,14 @@ func newVictim(t testing.TB) *victim {
 	t.Helper()
 	v := &victim{fs: vfs.NewMem(), sec: newSecrets(), want: map[string]value{}}
 	st := mustOpen(t, v.fs, v.sec)
-	for name, n := range map[string]int{"empty": 0, "small": 300, "shared": 33_000} {
+	for name, n := range map[string]int{"empty": 0, "small": 300, "inline": 3_000, "shared": 33_000} {
 		data := content(name, n)
 		v.want[name] = value{data, "m-" + name}
 		if err := put(st, name, data, blob.MetaPair{Name: "a", Value: "m-" + name}); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if err := st.Meta.CompactAll(ctx); err != nil { // an SST
+	if err := st.Meta.CompactAll(ctx); err != nil { // a table and its blob file
 		t.Fatal(err)
 	}
 	v.want["late"] = value{content("late", 40), "m-late"} // in the log only
@@ -115,7 +115,7 @@ func kindOf(path string) string {
 	switch {
 	case strings.HasPrefix(base, "keystore"), strings.HasPrefix(base, "HEAD"):
 		return base[:4]
-	case strings.HasSuffix(base, ".sst"), strings.HasSuffix(base, ".log"), strings.HasSuffix(base, ".aud"):
+	case strings.HasSuffix(base, ".sst"), strings.HasSuffix(base, ".blob"), strings.HasSuffix(base, ".log"), strings.HasSuffix(base, ".aud"):
 		return filepath.Ext(base)
 	case strings.HasPrefix(base, "MANIFEST"), strings.HasPrefix(base, "OPTIONS"):
 		return strings.SplitN(base, "-", 2)[0]
@@ -187,7 +187,7 @@ func TestEveryByteCounts(t *testing.T) {
 		t.Logf("%-10s refused %5d, reported %5d, repaired or without effect %5d", kind, row[0], row[1], row[2])
 	}
 	// Which kinds may never pass unnoticed, and which must be repaired.
-	for _, kind := range []string{".log", ".sst", "MANIFEST", "extent"} {
+	for _, kind := range []string{".log", ".sst", ".blob", "MANIFEST", "extent"} {
 		if row := table[kind]; row == nil {
 			t.Errorf("the store has no file of kind %s", kind)
 		}
@@ -238,7 +238,7 @@ func TestFilesGone(t *testing.T) {
 		}
 		groups[kind] = append(groups[kind], path)
 	}
-	for _, kind := range []string{"keys", "HEAD", ".log", "MANIFEST", "marker", ".sst"} {
+	for _, kind := range []string{"keys", "HEAD", ".log", "MANIFEST", "marker", ".sst", ".blob"} {
 		if len(groups[kind]) == 0 {
 			t.Errorf("the store has no %s", kind)
 			continue
@@ -253,7 +253,7 @@ func TestFilesGone(t *testing.T) {
 		if err != nil {
 			t.Errorf("without %s: %v", kind, err)
 		}
-		if out.refused == nil && !(kind == ".sst" && out.damaged > 0) {
+		if out.refused == nil && !((kind == ".sst" || kind == ".blob") && out.damaged > 0) {
 			t.Errorf("without %s: opened, %+v", kind, out)
 		}
 	}

@@ -1,0 +1,5 @@
+//go:build !unix
+
+package pebblekv
+
+func openFiles() int { return maxOpenFiles }
