@@ -12,6 +12,9 @@ import (
 	"github.com/coffer-storage/coffer/internal/meta/occ"
 )
 
+// firstKey is not above any key: none is empty.
+var firstKey = []byte{0}
+
 // endOfKeys is above every key: no table has a prefix of 0xff bytes.
 var endOfKeys = bytes.Repeat([]byte{0xff}, 64)
 

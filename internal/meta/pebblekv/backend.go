@@ -49,6 +49,9 @@ func (s *Store) Prepare(ctx context.Context, w *occ.Writes) (any, error) {
 func fill(b *pebble.Batch, w *occ.Writes) error {
 	for _, sp := range w.Spans {
 		lo, hi := sp.Lo, sp.Hi
+		if len(lo) == 0 {
+			lo = firstKey // compactions take an empty start of a span for none, and drop it
+		}
 		if hi == nil {
 			hi = endOfKeys
 		}
