@@ -30,7 +30,8 @@ func (s *Service) PutBlock(ctx context.Context, who *access.Caller, ref Ref, o B
 		return Written{}, err
 	}
 	defer dek.Close()
-	sums := newDigest(o.Body, o.MD5 != nil)
+	sums := newDigest(o.Body, o.Length, o.MD5 != nil)
+	defer sums.close()
 	content, err := s.store.Write(ctx, dek, c.class, o.Length, sums)
 	if err != nil {
 		return Written{}, sums.fault(k, err)

@@ -18,18 +18,29 @@ import (
 // digest takes the checksums of a body while it streams by. MD5 costs several times
 // what encryption does, so it is taken only where it is needed; CRC-64 is nearly free.
 type digest struct {
-	src io.Reader
-	err error     // of src, but for its end
-	md5 hash.Hash // nil: not needed
-	crc hash.Hash64
+	src  io.Reader
+	err  error     // of src, but for its end
+	md5  hash.Hash // nil: not needed, or closed
+	done func()    // with md5
+	sum  []byte    // MD5, when it was taken
+	crc  hash.Hash64
 }
 
-func newDigest(src io.Reader, needMD5 bool) *digest {
+// newDigest is for a body of length bytes. The digest has to be closed.
+func newDigest(src io.Reader, length int64, needMD5 bool) *digest {
 	d := &digest{src: src, crc: crc64nvme.New()}
 	if needMD5 {
-		d.md5 = newMD5()
+		d.md5, d.done = openMD5(length)
 	}
 	return d
+}
+
+// close gives up an MD5 that was not taken. It may be called more than once.
+func (d *digest) close() {
+	if d.md5 != nil {
+		d.done()
+		d.md5 = nil
+	}
 }
 
 // newMD5 makes an MD5 that is allowed in strict FIPS mode too: it finds broken
@@ -56,13 +67,13 @@ func (d *digest) add(p []byte) {
 	}
 }
 
+// sumMD5 is nil if none was asked for. After it the body has ended.
 func (d *digest) sumMD5() []byte {
-	if d.md5 == nil {
-		return nil
+	if d.md5 != nil {
+		fips140.WithoutEnforcement(func() { d.sum = d.md5.Sum(nil) })
+		d.close()
 	}
-	var sum []byte
-	fips140.WithoutEnforcement(func() { sum = d.md5.Sum(nil) })
-	return sum
+	return d.sum
 }
 
 // sumCRC has the byte order of the wire, which is the little one.

@@ -43,7 +43,8 @@ func (s *Service) PutBlob(ctx context.Context, who *access.Caller, ref Ref, o Pu
 	if err != nil {
 		return Written{}, err
 	}
-	sums := newDigest(o.Body, true) // stored as Content-MD5 whether or not one was sent
+	sums := newDigest(o.Body, o.Length, true) // stored as Content-MD5 whether or not one was sent
+	defer sums.close()
 	content, err := s.store.Write(ctx, dek, c.class, o.Length, sums)
 	if err != nil {
 		return Written{}, sums.fault(k, err)

@@ -76,6 +76,50 @@ func TestPutBlob(t *testing.T) {
 	}
 }
 
+// Large contents at a time, refused and broken ones among them: each has its own MD5, and
+// none stays open.
+func TestPutBlobsAtOnce(t *testing.T) {
+	w := newWorld(t)
+	var all sync.WaitGroup
+	for i := range 12 {
+		content := strings.Repeat(string(rune('a'+i)), 300_000+i)
+		o := blob.PutOptions{Length: int64(len(content)), Body: iotest.HalfReader(strings.NewReader(content))}
+		n := "at-once-" + content[:1]
+		all.Go(func() {
+			kind := success
+			switch i % 4 {
+			case 1:
+				o.Body, kind = strings.NewReader(content[1:]), fault.ContentLengthMismatch
+			case 2:
+				o.ContentMD5, kind = sum("another"), fault.MD5Mismatch
+			case 3:
+				defer func() { recover() }()
+				o.Body = panicAfter{strings.NewReader(content[1:])}
+			}
+			a, err := w.Blobs.PutBlob(w.ctx, w.who, ref(n), o)
+			w.want("PutBlob "+n, err, kind)
+			if kind == success && !bytes.Equal(a.ContentMD5, sum(content)) {
+				t.Errorf("%s: MD5 = %x, want %x", n, a.ContentMD5, sum(content))
+			}
+		})
+	}
+	all.Wait()
+	if n := blob.OpenMD5s(); n != 0 {
+		t.Errorf("%d MD5s stay open", n)
+	}
+}
+
+// panicAfter panics where its Reader ends.
+type panicAfter struct{ io.Reader }
+
+func (p panicAfter) Read(b []byte) (int, error) {
+	n, err := p.Reader.Read(b)
+	if err != nil {
+		panic(err)
+	}
+	return n, nil
+}
+
 func TestPutBlobDefaults(t *testing.T) {
 	w := newWorld(t)
 	w.put("a", "x")

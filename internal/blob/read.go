@@ -124,7 +124,8 @@ func (d *Download) hash(ctx context.Context, o ReadOptions, row *object.Row) err
 	if d.N > maxHashedRange {
 		return d.k.fault(fault.RangeTooLargeForHash)
 	}
-	sums := newDigest(nil, o.RangeMD5)
+	sums := newDigest(nil, d.N, o.RangeMD5)
+	defer sums.close()
 	if d.N > 0 {
 		// The reader that is open holds the chunks, so this one finds them too.
 		r, err := d.k.s.store.Open(ctx, row, d.Off, d.N)

@@ -246,7 +246,7 @@ func TestParseInclude(t *testing.T) {
 }
 
 func TestDigest(t *testing.T) {
-	d := newDigest(strings.NewReader("123456789"), true)
+	d := newDigest(strings.NewReader("123456789"), 9, true)
 	buf := make([]byte, 4)
 	for {
 		if _, err := d.Read(buf); err != nil {
@@ -259,7 +259,7 @@ func TestDigest(t *testing.T) {
 	if got := hex.EncodeToString(d.sumCRC()); got != "8898790a86148bae" { // 0xae8b14860a799888, little endian
 		t.Errorf("CRC-64/NVME = %s", got)
 	}
-	if got := newDigest(strings.NewReader(""), false).sumMD5(); got != nil {
+	if got := newDigest(strings.NewReader(""), 0, false).sumMD5(); got != nil {
 		t.Errorf("MD5 that was not asked for = %x", got)
 	}
 }
