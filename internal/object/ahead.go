@@ -2,16 +2,31 @@ package object
 
 import (
 	"io"
+	"runtime"
 	"sync"
+	"sync/atomic"
 )
 
 const (
 	// aheadFrom is the length of a read from which reading and decrypting overlap with
-	// sending.
+	// sending, while there are processors for it.
 	aheadFrom = 512 << 10
 	// aheadBuffer is the size of each of the two buffers between them.
 	aheadBuffer = 256 << 10
 )
+
+// longReads counts the long reads that are on their way.
+type longReads struct{ n atomic.Int64 }
+
+// begin counts a read in, until end, and reports whether it may use a second processor.
+// Beside as many others as there are processors to keep busy it may not: overlapping
+// gains nothing then, and what one goroutine decrypts and sends itself need not be
+// copied, nor travel to the cache of another processor.
+func (l *longReads) begin() (ahead bool) {
+	return 2*l.n.Add(1) <= int64(runtime.GOMAXPROCS(0))
+}
+
+func (l *longReads) end() { l.n.Add(-1) }
 
 var aheadBuffers = sync.Pool{New: func() any { return new([aheadBuffer]byte) }}
 

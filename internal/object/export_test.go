@@ -16,3 +16,6 @@ func OpenedMapRows(s *Store) (rows, maps int) {
 
 // OpenedSize bounds the chunks that stay opened.
 const OpenedSize = openedSize
+
+// AheadBuffer is the longest write of a read that overlaps with sending; others write less.
+const AheadBuffer = aheadBuffer

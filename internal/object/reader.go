@@ -144,14 +144,21 @@ func (r *Reader) WriteTo(w io.Writer) (int64, error) {
 		return int64(n), err
 	}
 	cw := &countingWriter{w: w, may: r.may}
-	var err error
-	if r.end-r.off > aheadFrom {
-		err = writeAhead(cw, r.copy)
-	} else {
-		err = r.copy(cw)
-	}
+	err := r.send(cw)
 	r.s.counters.OpenedBytes.Add(cw.n)
 	return cw.n, classify("object.Read", err)
+}
+
+// send writes the rest of the range to w.
+func (r *Reader) send(w io.Writer) error {
+	if r.end-r.off <= aheadFrom {
+		return r.copy(w)
+	}
+	defer r.s.long.end()
+	if r.s.long.begin() {
+		return writeAhead(w, r.copy)
+	}
+	return r.copy(w)
 }
 
 // may says why the content may not be given out any more, or nil. A protector that is

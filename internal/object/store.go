@@ -92,6 +92,7 @@ type Store struct {
 	maps     openedMaps
 	held     *holds
 	counters counters
+	long     longReads
 	deferred deferrals
 	sweeping sync.Map // of keys.Protector
 }
