@@ -53,6 +53,7 @@ type Conn struct {
 	decided atomic.Bool // err, tls and pending are set
 	err     error       // of the decision, sticky
 	tls     *tls.Conn   // nil on plain HTTP
+	below   *below      // what tls writes to
 	pending []byte      // first byte, not yet read by the caller (plain HTTP)
 
 	sniff sniffer
@@ -95,7 +96,8 @@ func (c *Conn) decideOnce() error {
 	if c.tlsConfig == nil {
 		return errors.New("dualconn: TLS is not served here")
 	}
-	t := tls.Server(&prefixed{Conn: c.Conn, prefix: first[:]}, c.tlsConfig)
+	c.below = &below{Conn: c.Conn, prefix: first[:]}
+	t := tls.Server(c.below, c.tlsConfig)
 	ctx, cancel := context.WithDeadline(context.Background(), deadline)
 	defer cancel()
 	if err := t.HandshakeContext(ctx); err != nil {
@@ -135,7 +137,10 @@ func (c *Conn) Write(p []byte) (int, error) {
 		return 0, err
 	}
 	if c.tls != nil {
-		return c.tls.Write(p)
+		if len(p) < gather { // one record or two: little to gather
+			return c.tls.Write(p)
+		}
+		return c.below.gathered(func() (int, error) { return c.tls.Write(p) })
 	}
 	return c.Conn.Write(p)
 }
@@ -163,21 +168,6 @@ func (c *Conn) CloseWrite() error {
 		return half.CloseWrite()
 	}
 	return nil
-}
-
-// prefixed gives back the byte that was read to decide.
-type prefixed struct {
-	net.Conn
-	prefix []byte
-}
-
-func (p *prefixed) Read(b []byte) (int, error) {
-	if len(p.prefix) > 0 && len(b) > 0 {
-		n := copy(b, p.prefix)
-		p.prefix = p.prefix[n:]
-		return n, nil
-	}
-	return p.Conn.Read(b)
 }
 
 func readFull(c net.Conn, b []byte) (int, error) {

@@ -18,7 +18,7 @@ import (
 
 // start serves h on a loopback port that takes both kinds; the certificate is
 // httptest's own.
-func start(t *testing.T, h http.HandlerFunc) (addr string, client *http.Client) {
+func start(t *testing.T, h http.HandlerFunc, wrap ...func(net.Listener) net.Listener) (addr string, client *http.Client) {
 	t.Helper()
 	certs := httptest.NewUnstartedServer(nil)
 	certs.StartTLS()
@@ -26,6 +26,9 @@ func start(t *testing.T, h http.HandlerFunc) (addr string, client *http.Client) 
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
+	}
+	for _, f := range wrap {
+		l = f(l)
 	}
 	srv := &http.Server{
 		Handler: h, ConnContext: ConnContext, ReadHeaderTimeout: 5 * time.Second,
