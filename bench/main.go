@@ -36,6 +36,7 @@ func main() {
 	flag.StringVar(&c.account, "account", "devstoreaccount1", "account name")
 	flag.StringVar(&c.container, "container", "bench", "container, or first folder")
 	flag.BoolVar(&c.insecure, "insecure", false, "accept any server certificate")
+	flag.BoolVar(&c.stock, "stock", false, "azure: the SDK's own transport")
 	flag.Int64Var(&c.block, "block", 8<<20, "block size of big transfers")
 	label := flag.String("label", "", "name printed with every line")
 	works := flag.String("work", "put4k,get4k,put4m,get4m,range64k,put1g,get1g,stream1g,list", "workloads, in order")

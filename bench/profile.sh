@@ -4,6 +4,7 @@
 #
 #	bench/profile.sh DIR [WORKLOAD]...     default: put4k get4k put4m get4m put1g get1g list
 #
+# A workload with -tls behind its name, as get4m-tls, goes over TLS.
 # The profiles are kept as DIR/WORKLOAD.pprof, with the program as DIR/coffer.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
@@ -30,8 +31,14 @@ for work in "${works[@]}"; do
 	BENCH_ACCOUNT_KEY=$(printf '%s' "$COFFER_HTTP_CONNECTION_STRING" | tr ';' '\n' | sed -n 's/^AccountKey=//p')
 	export BENCH_ACCOUNT_KEY
 	conc=8
-	case $work in list | stream1g) conc=1 ;; esac
-	"$scratch/bench" -profile -label coffer -endpoint "http://$address/devstoreaccount1" -pid "$server" -work "$work" \
+	case ${work%-tls} in list | stream1g) conc=1 ;; esac
+	scheme=http transport=()
+	if [[ $work = *-tls ]]; then
+		scheme=https transport=(-stock)
+		SSL_CERT_FILE=$(sed -n 's,.*"tls_bundle": *"\([^"]*\)".*,\1,p' "$ready")
+		export SSL_CERT_FILE
+	fi
+	"$scratch/bench" -profile -label coffer -endpoint "$scheme://$address/devstoreaccount1" "${transport[@]}" -pid "$server" -work "${work%-tls}" \
 		-conc $conc -dur "${BENCH_DUR:-5s}" -reps 3 | tail -n 1
 	wait_file "$profile.done" "$server" 20
 	rm -f "$profile.done"
